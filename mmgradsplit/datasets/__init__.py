@@ -1,0 +1,7 @@
+"""Data sets and samplers. May import the mathematics and the upstream toolboxes' data sets."""
+
+from .market1501 import Market1501
+from .pa100k import PA100K
+from .samplers import RandomIdentitySampler
+
+__all__ = ['PA100K', 'Market1501', 'RandomIdentitySampler']

@@ -1,0 +1,76 @@
+"""Checkpoints that survive a kill while they are written. May import mmengine."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
+
+from mmgradsplit.registry import HOOKS
+
+
+class AtomicBackend(LocalBackend):
+    """Local files that appear under their name only when they are whole."""
+
+    def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
+        """Write ``obj`` beside ``filepath``, then move it there."""
+        target = Path(filepath)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + '.tmp')
+        with partial.open('wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+
+
+register_backend('atomic', AtomicBackend, force=True)
+
+
+class _RemoveLater(AtomicBackend):
+    """Collects what is to be removed instead of removing it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outdated: list[str] = []
+
+    def remove(self, filepath: str | Path) -> None:
+        self.outdated.append(str(filepath))
+
+
+@HOOKS.register_module()
+class AtomicCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, made safe against a kill at any moment.
+
+    A checkpoint appears under its name only when it is whole, and the checkpoints that it replaces
+    (``max_keep_ckpts``, ``save_best``) are removed only after that.
+
+    Args:
+        **kwargs: Arguments of mmengine's ``CheckpointHook`` for local files.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(backend_args=dict(backend='atomic'), **kwargs)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        with self._remove_afterwards():
+            super()._save_checkpoint_with_step(runner, step, meta)
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        with self._remove_afterwards():
+            super()._save_best_checkpoint(runner, metrics)
+
+    @contextmanager
+    def _remove_afterwards(self) -> Iterator[None]:
+        backend, self.file_backend = self.file_backend, _RemoveLater()
+        try:
+            yield
+            outdated = self.file_backend.outdated
+        finally:
+            self.file_backend = backend
+        for path in outdated:
+            backend.remove(path)

@@ -1,0 +1,159 @@
+"""Builds the dataloaders of all tasks, with their checks. May import torch, mmengine."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from .streams import TaskDataset, TaskStream
+
+
+def task_names(runner: Runner) -> list[str]:
+    """Names of the model's tasks, in order."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    if not hasattr(model, 'tasks'):
+        raise ValueError(
+            f'this loop trains and evaluates a MultiTaskModel, but model.type is '
+            f"'{type(model).__name__}'"
+        )
+    return list(model.tasks)
+
+
+def check_tasks(config: Any, tasks: list[str], key: str) -> None:
+    """Check that ``config`` has exactly one entry a task.
+
+    Raises:
+        ValueError: If it has not, naming the config key.
+    """
+    if not isinstance(config, Mapping):
+        raise ValueError(f'{key} must be a dict with an entry for each task {tasks}')
+    missing = [task for task in tasks if task not in config]
+    unknown = [task for task in config if task not in tasks]
+    if missing or unknown:
+        raise ValueError(
+            f'{key} must have an entry for each task of the model ({tasks}): '
+            f'missing {missing}, unknown {unknown}'
+        )
+
+
+def build_dataloaders(runner: Runner, config: Any, key: str) -> dict[str, DataLoader]:
+    """Build one dataloader a task, as mmengine does.
+
+    Args:
+        runner: mmengine's runner.
+        config: Mapping from task to mmengine's dataloader config.
+        key: Config key, for messages.
+
+    Returns:
+        The dataloaders in the order of the model's tasks.
+
+    Raises:
+        ValueError: If a task has no dataloader or a dataloader has no task.
+        FileNotFoundError: If a data folder or an annotation file is not there.
+    """
+    tasks = task_names(runner)
+    check_tasks(config, tasks, key)
+    diff_rank_seed = runner._randomness_cfg.get('diff_rank_seed', False)
+    loaders = {}
+    for task in tasks:
+        cfg = config[task]
+        if isinstance(cfg, Mapping):
+            root = cfg['dataset'].get('data_root')
+            if root and not Path(root).exists():
+                raise FileNotFoundError(
+                    f"{key}.{task}.dataset.data_root: no folder '{root}'; put the data there (see "
+                    f'the README), make the demo data with tools/dataset_converters, or set the key'
+                )
+        loaders[task] = runner.build_dataloader(
+            cfg, seed=runner.seed, diff_rank_seed=diff_rank_seed
+        )
+        _check_annotations(loaders[task].dataset, f'{key}.{task}')
+    return loaders
+
+
+def _check_annotations(dataset: Any, key: str) -> None:
+    """Find a missing annotation file before the first step rather than in the middle."""
+    if not hasattr(dataset, 'get_data_info'):
+        return
+    for index in range(len(dataset)):
+        info = dataset.get_data_info(index)
+        path = info.get('seg_map_path') if isinstance(info, Mapping) else None
+        if path is None:
+            return
+        if not Path(path).is_file():
+            raise FileNotFoundError(
+                f"{key}: no annotation file '{path}' for the image '{info.get('img_path')}'"
+            )
+
+
+class _Datasets:
+    """The data sets of all tasks as mmengine's loops look at one."""
+
+    def __init__(self, datasets: Mapping[str, TaskDataset]) -> None:
+        self.datasets = dict(datasets)
+        self.metainfo = {task: dataset.metainfo for task, dataset in self.datasets.items()}
+
+    def __len__(self) -> int:
+        return sum(len(dataset) for dataset in self.datasets.values())
+
+
+class RoundRobinDataLoader:
+    """Batches of all tasks, one of each for a major iteration.
+
+    Args:
+        dataloaders: The tasks' dataloaders.
+        iters_per_epoch: Major iterations of an epoch.
+        seed: Seed of the run.
+    """
+
+    def __init__(
+        self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int
+    ) -> None:
+        self.streams = {
+            task: TaskStream(loader, task, seed) for task, loader in dataloaders.items()
+        }
+        self.dataset = _Datasets({task: s.dataset for task, s in self.streams.items()})
+        self.iters_per_epoch = iters_per_epoch
+        self._iteration = 0
+
+    def __len__(self) -> int:
+        return self.iters_per_epoch
+
+    def seek(self, iteration: int) -> None:
+        """Make ``iteration``, counted from the beginning of training, the next one."""
+        self._iteration = iteration
+        for stream in self.streams.values():
+            stream.seek(iteration)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Batches by task, to the end of the epoch of the current iteration."""
+        while True:
+            self._iteration += 1
+            yield {task: next(stream) for task, stream in self.streams.items()}
+            if self._iteration % self.iters_per_epoch == 0:
+                return
+
+
+class SequentialDataLoader:
+    """All batches of one task after another, each marked with its task.
+
+    Args:
+        dataloaders: The tasks' dataloaders.
+    """
+
+    def __init__(self, dataloaders: Mapping[str, DataLoader]) -> None:
+        self.dataloaders = dict(dataloaders)
+        self.dataset = _Datasets(
+            {task: TaskDataset(loader.dataset, task) for task, loader in dataloaders.items()}
+        )
+
+    def __len__(self) -> int:
+        return sum(len(loader) for loader in self.dataloaders.values())
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for task, loader in self.dataloaders.items():
+            for batch in loader:
+                yield dict(batch, task=task)

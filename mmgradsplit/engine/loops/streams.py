@@ -1,0 +1,160 @@
+"""Endless, seekable streams of batches, a function of the seed and the iteration alone.
+
+May import torch and the mathematics.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mmgradsplit.functional import derive_seed
+
+
+def seed_all(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's global generators of this process."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
+
+
+class TaskDataset(Dataset):
+    """A task's data set, which says of a sample that cannot be read which one it is.
+
+    Args:
+        dataset: Data set of any toolbox.
+        task: Name of the task.
+    """
+
+    def __init__(self, dataset: Dataset, task: str) -> None:
+        self.dataset = dataset
+        self.task = task
+        if len(self) == 0:
+            raise ValueError(
+                f"task '{task}': its data set ({type(dataset).__name__}) has no samples; check "
+                f'data_root, data_prefix and ann_file of its dataloader'
+            )
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    @property
+    def metainfo(self) -> dict:
+        """Meta information of the data set, empty where it has none."""
+        return getattr(self.dataset, 'metainfo', {})
+
+    def __getitem__(self, token: int | tuple[int, int]) -> Any:
+        """Sample of an index; a token (index, seed) seeds its augmentations first.
+
+        Raises:
+            RuntimeError: If the sample cannot be read, naming task, index and file.
+        """
+        index, seed = token if isinstance(token, tuple) else (token, None)
+        if seed is not None:
+            seed_all(seed)
+        try:
+            return self.dataset[index]
+        except Exception as error:
+            raise RuntimeError(
+                f"task '{self.task}': sample {index} ({self._file(index)}) cannot be read: {error}"
+            ) from error
+
+    def _file(self, index: int) -> str:
+        try:
+            return str(self.dataset.get_data_info(index)['img_path'])  # type: ignore[attr-defined]
+        except (AttributeError, KeyError, TypeError):
+            return 'file unknown'
+
+
+class _Tokens(Sampler):
+    """Endless batches of (index, seed), beginning at any iteration."""
+
+    def __init__(self, dataloader: DataLoader, task: str, seed: int) -> None:
+        self.batches = dataloader.batch_sampler
+        self.sampler = dataloader.sampler
+        self.task = task
+        self.seed = seed
+        self.start = 0
+
+    def _indices(self) -> Iterator[list[int]]:
+        epoch = 0
+        while True:
+            for sampler in (self.sampler, self.batches):
+                if hasattr(sampler, 'set_epoch'):
+                    sampler.set_epoch(epoch)
+            empty = True
+            for batch in self.batches:  # type: ignore[union-attr]
+                empty = False
+                yield batch
+            if empty:
+                raise ValueError(
+                    f"task '{self.task}': its sampler gives no batch; batch_size is larger than the "
+                    f'data set with drop_last=True'
+                )
+            epoch += 1
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for iteration, batch in enumerate(self._indices()):
+            if iteration < self.start:
+                continue
+            seen: Counter[int] = Counter()
+            tokens = []
+            for index in batch:
+                # The occurrence tells repeated samples of one batch apart.
+                seed = derive_seed(self.seed, self.task, iteration, index, seen[index])
+                tokens.append((index, seed))
+                seen[index] += 1
+            yield tokens
+
+
+class TaskStream:
+    """Endless stream of one task's batches, whatever the number of loader workers.
+
+    The order of the samples is that of the dataloader's own (batch) sampler, epoch after epoch. The
+    augmentations of a sample depend on the seed, the task, the iteration and the sample alone, so a
+    resumed run, another number of workers and a run on several ranks draw the same.
+
+    Args:
+        dataloader: The task's dataloader, as mmengine builds it.
+        task: Name of the task.
+        seed: Seed of the run.
+    """
+
+    def __init__(self, dataloader: DataLoader, task: str, seed: int) -> None:
+        self.dataset = TaskDataset(dataloader.dataset, task)
+        self._tokens = _Tokens(dataloader, task, seed)
+        options: dict[str, Any] = {}
+        if dataloader.num_workers > 0:
+            options['prefetch_factor'] = dataloader.prefetch_factor
+            options['multiprocessing_context'] = dataloader.multiprocessing_context
+        self._loader = DataLoader(
+            self.dataset,
+            batch_sampler=self._tokens,
+            num_workers=dataloader.num_workers,
+            collate_fn=dataloader.collate_fn,
+            pin_memory=dataloader.pin_memory,
+            timeout=dataloader.timeout,
+            worker_init_fn=dataloader.worker_init_fn,
+            **options,
+        )
+        self._iterator: Iterator | None = None
+        self._position = 0
+
+    def seek(self, iteration: int) -> None:
+        """Make ``iteration`` the next batch."""
+        if self._iterator is None or iteration != self._position:
+            self._tokens.start = self._position = iteration
+            self._iterator = None
+
+    def __next__(self) -> Any:
+        """The next batch; the workers go on with the ones after it."""
+        if self._iterator is None:
+            self._iterator = iter(self._loader)
+        self._position += 1
+        return next(self._iterator)

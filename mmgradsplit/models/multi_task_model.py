@@ -1,0 +1,155 @@
+"""The multi-task network: one shared backbone, and tasks that are whole upstream models.
+
+May import torch, mmengine, the registry and this room.
+"""
+
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.error import URLError
+
+import torch
+import torch.distributed as dist
+from mmengine.dist import get_rank, get_world_size
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from torch import nn
+
+from mmgradsplit.registry import MODELS
+
+from .shared_backbone import BackbonePass, SharedBackbone
+
+
+class TaskPreprocessor(nn.Module):
+    """Sends each batch to the data preprocessor of its own task.
+
+    Args:
+        tasks: The tasks' models; they stay the owners of their preprocessors.
+    """
+
+    def __init__(self, tasks: nn.ModuleDict) -> None:
+        super().__init__()
+        # In a tuple, so that the tasks are not registered (and saved) a second time.
+        self._tasks = (tasks,)
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """Preprocess ``dict(task=..., inputs=..., data_samples=...)``; the task stays in it."""
+        if 'task' not in data:
+            raise KeyError(
+                "a batch for MultiTaskModel needs the key 'task'; the loops of mmgradsplit set it"
+            )
+        task = data['task']
+        rest = {key: value for key, value in data.items() if key != 'task'}
+        return dict(self._tasks[0][task].data_preprocessor(rest, training), task=task)
+
+
+@MODELS.register_module()
+class MultiTaskModel(BaseModel):
+    """A shared backbone and one head a task (GradSplit, Figure 2).
+
+    Every task is a complete model of an OpenMMLab toolbox, built from that toolbox's own config
+    without its backbone. Losses, decoding and post-processing are the task model's own.
+
+    Args:
+        backbone: Config of the shared backbone.
+        tasks: Config of each task's model by the task's name. A type such as
+            ``'mmpose.TopdownPoseEstimator'`` sets the scope in which nested types are looked up;
+            ``_scope_`` overrides it. The order is the order of the filter groups.
+
+    Raises:
+        ValueError: If there is no task, or a task's config is not one of a model.
+
+    Example:
+        >>> model = dict(
+        ...     type='MultiTaskModel',
+        ...     backbone=dict(type='mmpretrain.ResNet', depth=50, norm_cfg=dict(type='GN', ...)),
+        ...     tasks=dict(pose=dict(type='mmpose.TopdownPoseEstimator', head=dict(...))))
+    """
+
+    def __init__(self, backbone: dict, tasks: Mapping[str, dict]) -> None:
+        if not tasks:
+            raise ValueError('model.tasks is empty: a MultiTaskModel needs at least one task')
+        built = nn.ModuleDict({name: self._build_task(name, cfg) for name, cfg in tasks.items()})
+        super().__init__(data_preprocessor=TaskPreprocessor(built))
+        self.backbone = MODELS.build(backbone)
+        self.tasks = built
+        self.backbone_pass = BackbonePass(self.backbone)
+        for task in built.values():
+            task.backbone.link(self.backbone_pass)
+
+    @staticmethod
+    def _build_task(name: str, cfg: dict) -> nn.Module:
+        if not isinstance(cfg, dict) or 'type' not in cfg:
+            raise ValueError(
+                f"model.tasks.{name} must be a model's config (a dict with 'type'), got {cfg!r}"
+            )
+        if '.' in name:
+            raise ValueError(f"model.tasks: the task name '{name}' must not contain a dot")
+        cfg = dict(cfg)
+        scope, dot, _ = str(cfg['type']).rpartition('.')
+        if dot:
+            cfg.setdefault('_scope_', scope)
+        if 'backbone' in cfg:
+            print_log(f'model.tasks.{name}.backbone gives way to the shared backbone', 'current')
+        cfg['backbone'] = dict(type='mmgradsplit.SharedBackbone')
+        task = MODELS.build(cfg)
+        if not isinstance(task.backbone, SharedBackbone):
+            raise ValueError(
+                f'model.tasks.{name}: {type(task).__name__} does not take its backbone from its '
+                f"config's key 'backbone', so it cannot share one"
+            )
+        return task
+
+    def init_weights(self) -> None:
+        """Initialise all weights; without a network, the backbone starts from random ones."""
+        try:
+            super().init_weights()
+        except (URLError, ConnectionError, TimeoutError) as error:
+            if get_world_size() > 1 and get_rank() == 0:
+                # The other ranks wait for rank 0's download; let them try and fail as well.
+                dist.barrier()
+            print_log(
+                f"The weights named in model.backbone.init_cfg ({self.backbone.init_cfg['checkpoint']}) "
+                f'cannot be downloaded ({error}). THE BACKBONE STARTS FROM RANDOM WEIGHTS. To train '
+                'from ImageNet weights, go online once or give a local file in '
+                'model.backbone.init_cfg.checkpoint.',
+                'current',
+                logging.WARNING,
+            )
+            default = inspect.signature(type(self.backbone).__init__).parameters['init_cfg'].default
+            self.backbone.init_cfg = default
+            super().init_weights()
+
+    def forward(
+        self,
+        inputs: torch.Tensor,
+        data_samples: Sequence | Mapping[str, Sequence] | None = None,
+        mode: str = 'tensor',
+        task: str | None = None,
+    ) -> Any:
+        """Run one task, or all of them over a single backbone pass.
+
+        Args:
+            inputs: shape [N x 3 x H x W], preprocessed.
+            data_samples: The task's data samples, N of them; for all tasks, a mapping from task to
+                its samples.
+            mode: ``'loss'``, ``'predict'`` or ``'tensor'``, as in mmengine's ``BaseModel``.
+            task: Name of the task, or None for all tasks.
+
+        Returns:
+            What the task's model returns; for all tasks, a dict of it by task.
+
+        Raises:
+            KeyError: If the model has no such task.
+        """
+        if task is not None:
+            if task not in self.tasks:
+                raise KeyError(f"no task '{task}' in this model, which has {list(self.tasks)}")
+            return self.tasks[task](inputs, data_samples, mode=mode)
+        samples: Mapping = {} if data_samples is None else data_samples  # type: ignore[assignment]
+        with self.backbone_pass.hand_out(inputs, self.backbone(inputs)):
+            return {
+                name: model(inputs, samples.get(name), mode=mode)
+                for name, model in self.tasks.items()
+            }

@@ -1,0 +1,73 @@
+"""The backbone that tasks see: no parameters, hands the call on to the shared backbone.
+
+May import torch, mmengine and the registry.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmgradsplit.registry import MODELS
+
+
+class BackbonePass:
+    """Runs the shared backbone, or hands out features that are already computed.
+
+    Not a module, so that the tasks that refer to it do not own the backbone's parameters.
+
+    Args:
+        backbone: The shared backbone.
+    """
+
+    def __init__(self, backbone: nn.Module) -> None:
+        self.backbone = backbone
+        self._inputs: torch.Tensor | None = None
+        self._features: Any = None
+
+    def __call__(self, inputs: torch.Tensor) -> Any:
+        """Features of ``inputs`` (shape [N x 3 x H x W]), as the backbone returns them."""
+        if inputs is self._inputs:
+            return self._features
+        return self.backbone(inputs)
+
+    @contextmanager
+    def hand_out(self, inputs: torch.Tensor, features: Any) -> Iterator[None]:
+        """Within this context, ``features`` stand for a pass over exactly ``inputs``.
+
+        Another tensor (a flipped image, say) still goes through the backbone.
+
+        Args:
+            inputs: shape [N x 3 x H x W].
+            features: What the backbone returned for ``inputs``.
+        """
+        self._inputs, self._features = inputs, features
+        try:
+            yield
+        finally:
+            self._inputs = self._features = None
+
+
+@MODELS.register_module()
+class SharedBackbone(BaseModule):
+    """Takes the place of the backbone in a task's model; :class:`MultiTaskModel` links it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pass: BackbonePass | None = None
+
+    def link(self, backbone_pass: BackbonePass) -> None:
+        """Connect to the pass over the shared backbone."""
+        self._pass = backbone_pass
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """Features of ``inputs`` (shape [N x 3 x H x W]) from the shared backbone."""
+        if self._pass is None:
+            raise RuntimeError(
+                "a SharedBackbone works only inside a MultiTaskModel; put this task's config under "
+                'model.tasks'
+            )
+        return self._pass(inputs)

@@ -1,0 +1,186 @@
+"""GradSplit's update: which parameters a task step moves. May import torch and mmengine's optim."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch import Tensor, nn
+
+from mmgradsplit.registry import OPTIM_WRAPPERS
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What an optimizer holds for the channels ``[start, stop)`` of a parameter.
+
+    Attributes:
+        source: The model's parameter, which the forward pass uses.
+        start: First channel.
+        stop: Channel after the last.
+        param: ``source`` itself where the channels are all of it, else a leaf on the same storage.
+        holders: The tasks whose steps may move it.
+    """
+
+    source: nn.Parameter
+    start: int
+    stop: int
+    param: nn.Parameter
+    holders: frozenset[str]
+
+    @classmethod
+    def make(cls, source: nn.Parameter, start: int, stop: int, holders: frozenset[str]) -> 'Leaf':
+        """A leaf on the storage of ``source``."""
+        whole = source.ndim == 0 or (start == 0 and stop == len(source))
+        param = source if whole else nn.Parameter(source.data[start:stop])
+        return cls(source, start, stop, param, holders)
+
+    def relink(self) -> None:
+        """Share the storage of ``source`` again, which may have been replaced."""
+        if self.param is not self.source:
+            self.param.data = self.source.data[self.start : self.stop]
+
+    def gradient(self) -> Tensor | None:
+        """The part of the source's gradient that belongs to these channels."""
+        grad = self.source.grad
+        return grad if grad is None or self.param is self.source else grad[self.start : self.stop]
+
+
+class TaskUpdate:
+    """Backward pass and update of one task: what ``model.train_step`` gets as its optim wrapper.
+
+    Args:
+        task: Name of the task.
+        optim_wrapper: mmengine's wrapper with the optimizer that this task steps; it does loss
+            scaling, accumulation and clipping.
+        leaves: All leaves of the model.
+        sums: Gradients handed out since the optimizer's last step, shared by the tasks that share
+            the optimizer.
+        steps: Whether the optimizer steps after this task (Eq. 4's sum: after the last one only).
+    """
+
+    def __init__(
+        self,
+        task: str,
+        optim_wrapper: OptimWrapper,
+        leaves: Sequence[Leaf],
+        sums: dict[nn.Parameter, Tensor],
+        steps: bool,
+    ) -> None:
+        self.task = task
+        self.optim_wrapper = optim_wrapper
+        self.sources = list(dict.fromkeys(leaf.source for leaf in leaves))
+        self.leaves = [leaf for leaf in leaves if task in leaf.holders]
+        self.sums = sums
+        self.steps = steps
+        # Gradients of this task alone, under accumulation. They return to the sources before the
+        # next backward pass, so that DistributedDataParallel averages all of them at its end.
+        self.pending: dict[nn.Parameter, Tensor] = {}
+
+    def optim_context(self, model: nn.Module) -> AbstractContextManager[None]:
+        """mmengine's context for the forward pass (autocast, no_sync)."""
+        return self.optim_wrapper.optim_context(model)
+
+    def update_params(self, loss: Tensor) -> None:
+        """Back-propagate ``loss`` and move what a task step of this task may move."""
+        wrapper = self.optim_wrapper
+        for source, grad in self.pending.items():
+            source.grad = grad
+        self.pending.clear()
+        wrapper.backward(wrapper.scale_loss(loss))
+        if not wrapper.should_update():
+            self.pending.update((s, s.grad) for s in self.sources if s.grad is not None)
+            self._clear_sources()
+            return
+        for leaf in self.leaves:
+            grad = leaf.gradient()
+            if grad is not None:
+                earlier = self.sums.get(leaf.param)
+                self.sums[leaf.param] = grad if earlier is None else earlier.add_(grad)
+        self._clear_sources()
+        if self.steps:
+            for param, grad in self.sums.items():
+                param.grad = grad
+            self.sums.clear()
+            wrapper.step()
+            wrapper.zero_grad()
+
+    def _clear_sources(self) -> None:
+        # A group that may not move must have no gradient: with a zero one, momentum, Adam's
+        # state and weight decay would still move it.
+        for source in self.sources:
+            source.grad = None
+
+
+@OPTIM_WRAPPERS.register_module()
+class GradSplitOptimWrapper(OptimWrapperDict):
+    """GradSplit (section 3.1, Eq. 4): a task step moves only the filter groups it does not hurt.
+
+    The optimizers hold one leaf parameter for each span of output channels that the same tasks
+    train. A leaf shares the storage of the model's parameter, so the forward pass and the
+    ``state_dict`` are those of the multi-head baseline, and what a task may not move is not given a
+    gradient: it stays bit for bit as it is.
+
+    ``self[task]`` is what ``model.train_step`` of that task takes. As an ``OptimWrapperDict`` it
+    shows the optimizers: one by the name of each task, or a single one named ``shared``.
+
+    Built by :class:`GradSplitOptimWrapperConstructor`, which documents the config.
+
+    Args:
+        optim_wrappers: mmengine's wrapper of each optimizer.
+        updates: The update of each task.
+        leaves: All leaves of the model.
+        names: Name of each parameter of the model, for the checkpoint.
+    """
+
+    def __init__(
+        self,
+        optim_wrappers: Mapping[str, OptimWrapper],
+        updates: Mapping[str, TaskUpdate],
+        leaves: Sequence[Leaf],
+        names: Mapping[nn.Parameter, str],
+    ) -> None:
+        super().__init__(**optim_wrappers)
+        self.updates = dict(updates)
+        self.leaves = list(leaves)
+        self.names = dict(names)
+
+    def __getitem__(self, task: str) -> TaskUpdate:  # type: ignore[override]
+        """The update of one task."""
+        return self.updates[task]
+
+    def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
+        """Tell every task's wrapper where training stands; one task step a major iteration."""
+        for leaf in self.leaves:
+            leaf.relink()
+        for update in self.updates.values():
+            update.optim_wrapper.initialize_count_status(model, cur_iter, max_iters)
+
+    def state_dict(self) -> dict:
+        """States of the optimizers, and gradients that wait for the end of an accumulation."""
+        state = super().state_dict()
+        pending = {
+            task: {self.names[source]: grad for source, grad in update.pending.items()}
+            for task, update in self.updates.items()
+            if update.pending
+        }
+        return dict(state, pending=pending) if pending else state
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """Load what :meth:`state_dict` returned."""
+        state: dict[str, Any] = dict(state_dict)
+        pending = state.pop('pending', {})
+        if set(state) != set(self.optim_wrappers):
+            raise ValueError(
+                f'the checkpoint has optimizers {sorted(state)}, but this config has '
+                f'{sorted(self.optim_wrappers)}; resume with the optim_wrapper that wrote it'
+            )
+        super().load_state_dict(state)
+        sources = {name: source for source, name in self.names.items()}
+        for task, update in self.updates.items():
+            update.pending = {
+                sources[name]: grad.to(sources[name].device)
+                for name, grad in pending.get(task, {}).items()
+            }

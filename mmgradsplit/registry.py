@@ -1,0 +1,35 @@
+"""The registries of mmgradsplit: children of mmengine's, scope ``mmgradsplit``.
+
+Building a config by type name imports the room named here. May import mmengine only.
+"""
+
+from mmengine import registry as mmengine_registry
+from mmengine.registry import Registry
+
+
+def _child(parent: Registry, room: str | None = None) -> Registry:
+    locations = [f'mmgradsplit.{room}'] if room else []
+    return Registry(parent.name, parent=parent, scope='mmgradsplit', locations=locations)
+
+
+MODELS = _child(mmengine_registry.MODELS, 'models')
+WEIGHT_INITIALIZERS = _child(mmengine_registry.WEIGHT_INITIALIZERS)
+OPTIM_WRAPPERS = _child(mmengine_registry.OPTIM_WRAPPERS, 'optim')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'optim')
+LOOPS = _child(mmengine_registry.LOOPS, 'engine')
+HOOKS = _child(mmengine_registry.HOOKS, 'engine')
+DATASETS = _child(mmengine_registry.DATASETS, 'datasets')
+DATA_SAMPLERS = _child(mmengine_registry.DATA_SAMPLERS, 'datasets')
+TRANSFORMS = _child(mmengine_registry.TRANSFORMS)
+METRICS = _child(mmengine_registry.METRICS, 'evaluation')
+EVALUATOR = _child(mmengine_registry.EVALUATOR, 'evaluation')
+
+# Nothing of ours is in these, but building in our scope looks here before it goes to mmengine.
+OPTIMIZERS = _child(mmengine_registry.OPTIMIZERS)
+PARAM_SCHEDULERS = _child(mmengine_registry.PARAM_SCHEDULERS)
+RUNNERS = _child(mmengine_registry.RUNNERS)
+MODEL_WRAPPERS = _child(mmengine_registry.MODEL_WRAPPERS)
+FUNCTIONS = _child(mmengine_registry.FUNCTIONS)
+VISUALIZERS = _child(mmengine_registry.VISUALIZERS)
+VISBACKENDS = _child(mmengine_registry.VISBACKENDS)
+LOG_PROCESSORS = _child(mmengine_registry.LOG_PROCESSORS)

@@ -1,0 +1,37 @@
+"""Packaging of mmgradsplit; requirements.txt pins the environment in which it is developed."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r"'(.+)'", (ROOT / 'mmgradsplit' / 'version.py').read_text())
+assert VERSION
+
+setup(
+    name='mmgradsplit',
+    version=VERSION[1],
+    description='Multi-task training for OpenMMLab: GradSplit',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    packages=find_packages(include=['mmgradsplit', 'mmgradsplit.*']),
+    package_data={'mmgradsplit': ['**/*.json', '**/*.yml']},
+    python_requires='>=3.10',
+    # The toolboxes (mmengine, mmcv, mmdet, mmseg, mmpretrain, mmpose) are left out on purpose: two
+    # families of distributions provide them under the same import names (upstream's mmcv, ... and
+    # the maintained onedl-mmcv, ...), and naming one would install it over the other. The import of
+    # mmgradsplit says what is missing or does not fit.
+    install_requires=[
+        'matplotlib>=3.7',
+        'numpy>=1.24',
+        'packaging>=23',
+        'rich>=13',
+        'scipy>=1.10',
+        'torch>=2.1',
+        'torchvision>=0.16',
+    ],
+    extras_require={'torchjd': ['torchjd[full]>=0.18']},
+)
