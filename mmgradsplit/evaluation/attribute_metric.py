@@ -21,9 +21,9 @@ class AttributeMetric(BaseMetric):
     With Y the attributes that an image has and P those that are predicted (score at or above
     ``thr``):
 
-    - ``MA``, by attribute: the mean over attributes of (true-positive rate + true-negative rate)/2
-      (GradSplit, section 4.1). An attribute that all or none of the images have lacks one of the two
-      rates; it is left out of the mean and named in a warning.
+    - ``MA``, by attribute: the mean over attributes of (true-positive rate + true-negative
+      rate)/2 (GradSplit, section 4.1). An attribute that all or none of the images have lacks one
+      of the two rates; it is left out of the mean and named in a warning.
     - by instance, the mean over images (Liu et al. 2017, "HydraPlus-Net", section 5): ``accuracy``
       :math:`|Y \cap P| / |Y \cup P|`, ``precision`` :math:`|Y \cap P| / |P|`, ``recall``
       :math:`|Y \cap P| / |Y|`; 0 where the denominator is 0. ``F1`` is the harmonic mean of the
@@ -34,7 +34,7 @@ class AttributeMetric(BaseMetric):
         **kwargs: Of mmengine's ``BaseMetric``.
     """
 
-    def __init__(self, thr: float = 0.5, **kwargs) -> None:
+    def __init__(self, thr: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.thr = thr
 
@@ -43,8 +43,8 @@ class AttributeMetric(BaseMetric):
 
         Args:
             data_batch: Not used.
-            data_samples: Each with ``pred_score``, ``[A]``, and ``gt_score``, ``[A]`` of 0 and 1, or
-                ``gt_label``, the indices of the attributes that it has.
+            data_samples: Each with ``pred_score``, ``[A]``, and ``gt_score``, ``[A]`` of 0 and 1,
+                or ``gt_label``, the indices of the attributes that it has.
         """
         for sample in data_samples:
             predicted = sample['pred_score'].cpu().numpy() >= self.thr

@@ -1,5 +1,6 @@
 """Evaluates all tasks at once and sums them up as delta_m. May import mmengine, the mathematics."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ class MultiTaskEvaluator(Evaluator):
             among the metrics.
 
     Raises:
-        ValueError: If the references do not name each task once, or one is zero.
+        ValueError: If the references do not name each task once, or one is zero or no number.
     """
 
     def __init__(
@@ -40,8 +41,8 @@ class MultiTaskEvaluator(Evaluator):
             if isinstance(reference, Mapping):
                 if reference.get('lower_is_better', False):
                     self.lower_is_better.add(name)
-                reference = reference['value']
-            if not reference:
+                reference = reference.get('value')
+            if not isinstance(reference, int | float) or reference == 0 or math.isnan(reference):
                 raise ValueError(
                     f"references: the single-task value of '{name}' is {reference}; delta_m divides "
                     'by it, so give the measured value'

@@ -5,7 +5,7 @@ May import mmengine, numpy, torch and the registry.
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from torch import Tensor
 from mmgradsplit.registry import METRICS
 
 RANKS = (1, 5, 10)
+# Embeddings, identities and cameras of some images.
+Side: TypeAlias = tuple[Tensor, ...]
 FIELDS = ('person_id', 'camera_id', 'is_query')
 
 
@@ -33,8 +35,8 @@ class ReIDMetric(BaseMetric):
     Memory is bounded by ``chunk_size`` times the size of the gallery.
 
     Args:
-        distance: ``'cosine'``, which ranks like the Euclidean distance of embeddings of length 1, or
-            ``'euclidean'``, of the embeddings as they are.
+        distance: ``'cosine'``, which ranks like the Euclidean distance of embeddings of length 1,
+            or ``'euclidean'``, of the embeddings as they are.
         chunk_size: Queries that are ranked at a time.
         **kwargs: Of mmengine's ``BaseMetric``.
 
@@ -43,7 +45,7 @@ class ReIDMetric(BaseMetric):
             query, no gallery or no query with a right image.
     """
 
-    def __init__(self, distance: str = 'cosine', chunk_size: int = 128, **kwargs) -> None:
+    def __init__(self, distance: str = 'cosine', chunk_size: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if distance not in ('cosine', 'euclidean'):
             raise ValueError(
@@ -63,7 +65,7 @@ class ReIDMetric(BaseMetric):
             missing = [key for key in ('embedding', *FIELDS) if key not in sample]
             if missing:
                 raise ValueError(
-                    f'ReIDMetric: a sample lacks {", ".join(missing)}: the embedding comes from the '
+                    f'ReIDMetric: a sample lacks {", ".join(missing)}: the embedding comes from '
                     f'ReIDHead, the rest from meta_keys of PackInputs, which must name {FIELDS}.'
                 )
             embedding = sample['embedding'].float().cpu().numpy()
@@ -85,8 +87,9 @@ class ReIDMetric(BaseMetric):
         average_precisions, first_ranks = [], []
         gallery_side = (embeddings[gallery], person[gallery], camera[gallery])
         query_side = (embeddings[query], person[query], camera[query])
-        for chunk in zip(*(side.split(self.chunk_size) for side in query_side), strict=True):
-            for ranks in _ranks_of_right_images(*chunk, *gallery_side):
+        for i in range(0, len(query_side[0]), self.chunk_size):
+            chunk = tuple(part[i : i + self.chunk_size] for part in query_side)
+            for ranks in _ranks_of_right_images(chunk, gallery_side):
                 precisions = torch.arange(1, len(ranks) + 1, dtype=torch.float64) / ranks
                 average_precisions.append(precisions.mean())
                 first_ranks.append(ranks[0])
@@ -107,23 +110,18 @@ class ReIDMetric(BaseMetric):
         return {name: 100 * float(score) for name, score in scores.items()}
 
 
-def _ranks_of_right_images(
-    query: Tensor,
-    query_person: Tensor,
-    query_camera: Tensor,
-    gallery: Tensor,
-    gallery_person: Tensor,
-    gallery_camera: Tensor,
-) -> Iterator[Tensor]:
+def _ranks_of_right_images(queries: Side, gallery: Side) -> Iterator[Tensor]:
     """Yield, for each query with a right image, their ranks from 1 on, ascending.
 
     Args:
-        query: Embeddings, ``[Q, C]`` in float64; identities and cameras are ``[Q]``.
-        gallery: Embeddings, ``[G, C]`` in float64, no junk; identities and cameras are ``[G]``.
+        queries: Embeddings, ``[Q, C]`` in float64, identities, ``[Q]``, and cameras, ``[Q]``.
+        gallery: The same of G images without junk.
     """
+    query, query_person, query_camera = queries
+    candidate, gallery_person, gallery_camera = gallery
     # Monotonous in the distance, for all of a query's candidates. Rounded to float32, so that equal
     # embeddings tie although their sums were taken in another order.
-    distance = ((gallery**2).sum(1) - 2 * query @ gallery.T).float()
+    distance = ((candidate**2).sum(1) - 2 * query @ candidate.T).float()
     order = distance.argsort(dim=1, stable=True)
     same_person = gallery_person[order] == query_person[:, None]
     same_camera = gallery_camera[order] == query_camera[:, None]

@@ -1,0 +1,180 @@
+"""The three-task digits set (GradSplit, supplement C): a digit at a random place on a photograph.
+
+May import numpy, OpenCV and ``digits_sources``.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .digits_sources import LabelledImages, read_cifar10, read_mnist
+
+# Share of the digits for training where the source has one set only.
+TRAIN_SHARE = 0.8
+BRIGHTNESS = (200, 255)
+DONE = 'dataset.json'
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    size: int
+    digit_size: int
+
+    def compose(
+        self, digit: np.ndarray, photo: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Overlay a digit, ``[h, w]``, on a photograph, ``[H, W, 3]``.
+
+        Returns:
+            The picture, ``[size, size, 3]``, and its mask, ``[size, size]``: 1 where the digit is.
+        """
+        picture = cv2.resize(photo, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
+        alpha = np.zeros((self.size, self.size, 1), np.float32)
+        top, left = rng.integers(0, self.size - self.digit_size + 1, size=2)
+        place = slice(top, top + self.digit_size), slice(left, left + self.digit_size), 0
+        alpha[place] = cv2.resize(digit, (self.digit_size, self.digit_size)) / np.float32(255)
+        white = rng.uniform(*BRIGHTNESS)
+        picture = np.rint(picture * (1 - alpha) + white * alpha).astype(np.uint8)
+        return picture, (alpha[..., 0] >= 0.5).astype(np.uint8)
+
+
+def make_digits(
+    mnist: str | Path,
+    cifar: str | Path,
+    out: str | Path,
+    train: int = 20000,
+    test: int = 2000,
+    size: int = 64,
+    digit_size: int = 28,
+    seed: int = 0,
+) -> Path:
+    """Write the three-task set; training and test share no digit image and no photograph.
+
+    The folder::
+
+        out/
+        ├── {train,test}/images/00000.png, ...     # the pictures
+        ├── {train,test}/masks/00000.png, ...      # 0 background, 1 digit
+        ├── digit_{train,test}.txt                 # "images/00000.png 7", a picture a line
+        ├── photo_{train,test}.txt                 # the same with the photograph's class
+        └── dataset.json                           # the arguments and the names of the classes
+
+    mmpretrain's ``CustomDataset`` and mmseg's ``BaseSegDataset`` read it. A folder that was made
+    with the same arguments is left as it is.
+
+    Args:
+        mnist: Folder of MNIST's IDX files, plain, gzipped or as torchvision lays them out. Where it
+            has the training or the test set alone, that one is split in two.
+        cifar: CIFAR-10: a zip file or folder of ``{train,test}/CLASS/*.jpg``, or torchvision's
+            ``cifar-10-batches-py``.
+        out: The folder to write.
+        train: Number of training pictures. Each digit and photograph is used equally often.
+        test: Number of test pictures.
+        size: Height and width of the pictures.
+        digit_size: Height and width of the digits.
+        seed: Seed of the pairs, the places and the brightness.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        FileNotFoundError: If a source is missing.
+        ValueError: If a source is corrupt, a digit does not fit, or a number is not positive.
+        FileExistsError: If ``out`` holds something else.
+    """
+    out = Path(out)
+    arguments = dict(
+        mnist=Path(mnist).name,
+        cifar=Path(cifar).name,
+        train=train,
+        test=test,
+        size=size,
+        digit_size=digit_size,
+        seed=seed,
+    )
+    if not 0 < digit_size <= size:
+        raise ValueError(f'digits: digit_size={digit_size} must be in 1 to size={size}.')
+    if min(train, test) < 1:
+        raise ValueError(f'digits: train={train} and test={test} must be positive.')
+    if _is_made(out, arguments):
+        return out
+
+    digits = _digit_parts(read_mnist(mnist), np.random.default_rng((seed, 0)))
+    photos, classes = read_cifar10(cifar)
+    # Written beside its place and moved there when whole, so that a folder `out` is a finished one.
+    unfinished = out.with_name(out.name + '.unfinished')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for stream, (split, number) in enumerate((('train', train), ('test', test)), start=1):
+        rng = np.random.default_rng((seed, stream))
+        canvas = _Canvas(size, digit_size)
+        _write_split(unfinished, split, number, digits[split], photos[split], canvas, rng)
+    content = dict(arguments=arguments, photo_classes=classes)
+    (unfinished / DONE).write_text(json.dumps(content, indent=2) + '\n')
+    if out.is_dir():
+        out.rmdir()  # empty, or _is_made had raised
+    unfinished.rename(out)
+    return out
+
+
+def _is_made(out: Path, arguments: dict) -> bool:
+    """Return whether ``out`` was made with these arguments; raise if it holds something else."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return False
+    if not (out / DONE).is_file():
+        raise FileExistsError(f'digits: {out} exists and is no digits set: choose another folder.')
+    made_with = json.loads((out / DONE).read_text())['arguments']
+    if made_with != arguments:
+        differing = sorted(k for k in arguments if made_with.get(k) != arguments[k])
+        raise FileExistsError(
+            f'digits: {out} was made with another {", ".join(differing)}: remove it, or choose '
+            'another folder.'
+        )
+    return True
+
+
+def _digit_parts(
+    sets: dict[str, LabelledImages], rng: np.random.Generator
+) -> dict[str, LabelledImages]:
+    """Return the digits for training and for test, from one source set or two."""
+    if len(sets) == 2:
+        return sets
+    (only,) = sets.values()
+    train, test = np.split(rng.permutation(len(only)), [int(TRAIN_SHARE * len(only))])
+    if min(len(train), len(test)) == 0:
+        raise ValueError(f'MNIST: {len(only)} digits are too few for a training and a test part.')
+    return dict(train=only.subset(train), test=only.subset(test))
+
+
+def _write_split(
+    out: Path,
+    split: str,
+    number: int,
+    digits: LabelledImages,
+    photos: LabelledImages,
+    canvas: _Canvas,
+    rng: np.random.Generator,
+) -> None:
+    images, masks = out / split / 'images', out / split / 'masks'
+    images.mkdir(parents=True)
+    masks.mkdir()
+    # Repeated permutations: each is used equally often, give or take one.
+    digit_order, photo_order = (
+        np.concatenate([rng.permutation(len(s)) for _ in range(-(-number // len(s)))])
+        for s in (digits, photos)
+    )
+    lines: dict[str, list[str]] = dict(digit=[], photo=[])
+    for i in range(number):
+        digit, photo = int(digit_order[i]), int(photo_order[i])
+        picture, mask = canvas.compose(digits.read(digit), photos.read(photo), rng)
+        name = f'{i:05d}.png'
+        for folder, content in ((images, picture), (masks, mask)):
+            if not cv2.imwrite(str(folder / name), content):
+                raise OSError(f'digits: cannot write {folder / name}.')
+        lines['digit'].append(f'images/{name} {digits.labels[digit]}\n')
+        lines['photo'].append(f'images/{name} {photos.labels[photo]}\n')
+    for task, task_lines in lines.items():
+        (out / f'{task}_{split}.txt').write_text(''.join(task_lines))
