@@ -1,10 +1,8 @@
 """The three-task digits set (GradSplit, supplement C): a digit at a random place on a photograph.
 
-May import numpy, OpenCV and ``digits_sources``.
+May import numpy, OpenCV, ``digits_sources`` and ``made``.
 """
 
-import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +10,11 @@ import cv2
 import numpy as np
 
 from .digits_sources import LabelledImages, read_cifar10, read_mnist
+from .made import make_folder
 
 # Share of the digits for training where the source has one set only.
 TRAIN_SHARE = 0.8
 BRIGHTNESS = (200, 255)
-DONE = 'dataset.json'
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,6 @@ def make_digits(
         ValueError: If a source is corrupt, a digit does not fit, or a number is not positive.
         FileExistsError: If ``out`` holds something else.
     """
-    out = Path(out)
     arguments = dict(
         mnist=Path(mnist).name,
         cifar=Path(cifar).name,
@@ -100,40 +97,17 @@ def make_digits(
         raise ValueError(f'digits: digit_size={digit_size} must be in 1 to size={size}.')
     if min(train, test) < 1:
         raise ValueError(f'digits: train={train} and test={test} must be positive.')
-    if _is_made(out, arguments):
-        return out
 
-    digits = _digit_parts(read_mnist(mnist), np.random.default_rng((seed, 0)))
-    photos, classes = read_cifar10(cifar)
-    # Written beside its place and moved there when whole, so that a folder `out` is a finished one.
-    unfinished = out.with_name(out.name + '.unfinished')
-    shutil.rmtree(unfinished, ignore_errors=True)
-    for stream, (split, number) in enumerate((('train', train), ('test', test)), start=1):
-        rng = np.random.default_rng((seed, stream))
-        canvas = _Canvas(size, digit_size)
-        _write_split(unfinished, split, number, digits[split], photos[split], canvas, rng)
-    content = dict(arguments=arguments, photo_classes=classes)
-    (unfinished / DONE).write_text(json.dumps(content, indent=2) + '\n')
-    if out.is_dir():
-        out.rmdir()  # empty, or _is_made had raised
-    unfinished.rename(out)
-    return out
+    def write(folder: Path) -> dict:
+        digits = _digit_parts(read_mnist(mnist), np.random.default_rng((seed, 0)))
+        photos, classes = read_cifar10(cifar)
+        for stream, (split, number) in enumerate((('train', train), ('test', test)), start=1):
+            rng = np.random.default_rng((seed, stream))
+            canvas = _Canvas(size, digit_size)
+            _write_split(folder, split, number, digits[split], photos[split], canvas, rng)
+        return dict(photo_classes=classes)
 
-
-def _is_made(out: Path, arguments: dict) -> bool:
-    """Return whether ``out`` was made with these arguments; raise if it holds something else."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return False
-    if not (out / DONE).is_file():
-        raise FileExistsError(f'digits: {out} exists and is no digits set: choose another folder.')
-    made_with = json.loads((out / DONE).read_text())['arguments']
-    if made_with != arguments:
-        differing = sorted(k for k in arguments if made_with.get(k) != arguments[k])
-        raise FileExistsError(
-            f'digits: {out} was made with another {", ".join(differing)}: remove it, or choose '
-            'another folder.'
-        )
-    return True
+    return make_folder(out, arguments, write)
 
 
 def _digit_parts(

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
-from mmengine.model import BaseModel
+from mmengine.model import BaseModel, ModuleDict
 from torch import nn
 
 from mmgradsplit.registry import MODELS
@@ -40,6 +40,8 @@ class TaskPreprocessor(nn.Module):
                 "a batch for MultiTaskModel needs the key 'task'; the loops of mmgradsplit set it"
             )
         task = data['task']
+        if task not in self._tasks[0]:
+            raise KeyError(f"no task '{task}' in this model, which has {list(self._tasks[0])}")
         rest = {key: value for key, value in data.items() if key != 'task'}
         return dict(self._tasks[0][task].data_preprocessor(rest, training), task=task)
 
@@ -70,7 +72,8 @@ class MultiTaskModel(BaseModel):
     def __init__(self, backbone: dict, tasks: Mapping[str, dict]) -> None:
         if not tasks:
             raise ValueError('model.tasks is empty: a MultiTaskModel needs at least one task')
-        built = nn.ModuleDict({name: self._build_task(name, cfg) for name, cfg in tasks.items()})
+        # mmengine's ModuleDict, which passes init_weights on to the tasks; torch's does not.
+        built = ModuleDict({name: self._build_task(name, cfg) for name, cfg in tasks.items()})
         super().__init__(data_preprocessor=TaskPreprocessor(built))
         self.backbone = MODELS.build(backbone)
         self.tasks = built
@@ -110,15 +113,17 @@ class MultiTaskModel(BaseModel):
                 # The other ranks wait for rank 0's download; let them try and fail as well.
                 dist.barrier()
             print_log(
-                f"The weights named in model.backbone.init_cfg ({self.backbone.init_cfg['checkpoint']}) "
-                f'cannot be downloaded ({error}). THE BACKBONE STARTS FROM RANDOM WEIGHTS. To train '
-                'from ImageNet weights, go online once or give a local file in '
-                'model.backbone.init_cfg.checkpoint.',
+                f'The weights named in model.backbone.init_cfg '
+                f'({self.backbone.init_cfg["checkpoint"]}) cannot be downloaded ({error}). THE '
+                f'BACKBONE STARTS FROM RANDOM WEIGHTS. To train from ImageNet weights, go online '
+                f'once or give a local file in model.backbone.init_cfg.checkpoint.',
                 'current',
                 logging.WARNING,
             )
             default = inspect.signature(type(self.backbone).__init__).parameters['init_cfg'].default
             self.backbone.init_cfg = default
+            for module in self.modules():  # mmengine's notes of the attempt that failed
+                vars(module).pop('_params_init_info', None)
             super().init_weights()
 
     def forward(

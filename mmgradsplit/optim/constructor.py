@@ -5,10 +5,12 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIMIZERS
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
@@ -54,12 +56,14 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
-        super().__init__(optim_wrapper_cfg, paramwise_cfg)
+        # A weight that two layers share is stepped once, as by mmengine without a paramwise_cfg.
+        super().__init__(optim_wrapper_cfg, {'bypass_duplicate': True, **(paramwise_cfg or {})})
         cfg = self.optim_wrapper_cfg
         cfg.pop('type', None)
         self.relations = cfg.pop('relations', 'none')
         self.threshold = float(cfg.pop('threshold', -0.01))
-        self.modules = cfg.pop('modules', ['layer4'])
+        modules = cfg.pop('modules', ['layer4'])
+        self.modules = [modules] if isinstance(modules, str) else modules
         self.split_norm = cfg.pop('split_norm', False)
         self.optimizers = cfg.pop('optimizers', 'separate')
         self.update = cfg.pop('update', 'step')
@@ -76,6 +80,14 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 "it needs optim_wrapper.optimizers='shared'"
             )
 
+        scaled = 'Amp' in str(self.base['type']) and self.base.get('accumulative_counts', 1) > 1
+        if scaled and self.optimizers == SHARED and self.update == 'step':
+            raise ValueError(
+                "optim_wrapper: a loss scale that all tasks share (base.type='AmpOptimWrapper', "
+                "optimizers='shared') would change while a task still accumulates; use "
+                "optimizers='separate', update='iteration' or accumulative_counts=1"
+            )
+
     def __call__(self, model: nn.Module) -> GradSplitOptimWrapper:
         """Build the wrapper for a :class:`~mmgradsplit.models.MultiTaskModel`."""
         model = model.module if is_model_wrapper(model) else model
@@ -85,7 +97,8 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f'{type(model).__name__}; set model.type'
             )
         tasks = list(model.tasks)
-        leaves_of = self._leaves(model, tasks)
+        mask = load_mask(self.relations, tasks, self.threshold)
+        leaves_of = self._leaves(model, tasks, mask)
         groups: list[dict] = []
         self.add_params(groups, model)
         leaves = [leaf for group in groups for leaf in leaves_of[group['params'][0]]]
@@ -104,7 +117,7 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 wrappers[task] = self._build_wrapper(groups, leaves_of, [task])
                 updates[task] = TaskUpdate(task, wrappers[task], leaves, {}, steps=True)
         names = {param: name for name, param in model.named_parameters()}
-        return GradSplitOptimWrapper(wrappers, updates, leaves, names)
+        return GradSplitOptimWrapper(wrappers, updates, leaves, names, mask)
 
     def _build_wrapper(
         self, groups: list[dict], leaves_of: dict[nn.Parameter, list[Leaf]], tasks: Sequence[str]
@@ -126,9 +139,10 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             copy.deepcopy(self.base), default_args=dict(optimizer=optimizer)
         )
 
-    def _leaves(self, model: nn.Module, tasks: list[str]) -> dict[nn.Parameter, list[Leaf]]:
+    def _leaves(
+        self, model: nn.Module, tasks: list[str], mask: NDArray[np.bool_]
+    ) -> dict[nn.Parameter, list[Leaf]]:
         """The leaves of every parameter of the model."""
-        mask = load_mask(self.relations, tasks, self.threshold)
         split = self._split_parameters(model.backbone, len(tasks))
         every = frozenset(tasks)
         owners: dict[nn.Parameter, list[str]] = {}

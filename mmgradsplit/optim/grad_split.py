@@ -1,15 +1,19 @@
-"""GradSplit's update: which parameters a task step moves. May import torch and mmengine's optim."""
+"""GradSplit's update: which parameters a task step moves. May import torch and mmengine."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import torch
+import numpy as np
+from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
+
+from .held_gradients import HeldGradients
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,30 @@ class TaskUpdate:
         self.optim_wrapper = optim_wrapper
         self.sources = list(dict.fromkeys(leaf.source for leaf in leaves))
         self.leaves = [leaf for leaf in leaves if task in leaf.holders]
+        self.held_gradients = HeldGradients(self._held_spans())
         self.sums = sums
         self.steps = steps
         # Gradients of this task alone, under accumulation. They return to the sources before the
-        # next backward pass, so that DistributedDataParallel averages all of them at its end.
+        # task's next backward pass.
         self.pending: dict[nn.Parameter, Tensor] = {}
 
-    def optim_context(self, model: nn.Module) -> AbstractContextManager[None]:
-        """mmengine's context for the forward pass (autocast, no_sync)."""
-        return self.optim_wrapper.optim_context(model)
+    def _held_spans(self) -> dict[nn.Parameter, list[tuple[int, int]]]:
+        """Channels that this task may move, of the parameters that it may not move whole."""
+        held: dict[nn.Parameter, list[tuple[int, int]]] = {}
+        for leaf in self.leaves:
+            if leaf.param is not leaf.source:
+                held.setdefault(leaf.source, []).append((leaf.start, leaf.stop))
+        return {s: h for s, h in held.items() if sum(b - a for a, b in h) < len(s)}
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Context for the forward pass: mmengine's (autocast), and HeldGradients."""
+        # Without no_sync: under it, DistributedDataParallel would take the parameters that other
+        # tasks have used since for this task's. And so all ranks wait with the same gradients,
+        # which one checkpoint holds.
+        model = model.module if is_model_wrapper(model) else model
+        with self.optim_wrapper.optim_context(model), self.held_gradients:
+            yield
 
     def update_params(self, loss: Tensor) -> None:
         """Back-propagate ``loss`` and move what a task step of this task may move."""
@@ -133,6 +152,7 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         updates: The update of each task.
         leaves: All leaves of the model.
         names: Name of each parameter of the model, for the checkpoint.
+        mask: shape [T x T], the relation mask, for pictures and logs.
     """
 
     def __init__(
@@ -141,11 +161,18 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         updates: Mapping[str, TaskUpdate],
         leaves: Sequence[Leaf],
         names: Mapping[nn.Parameter, str],
+        mask: NDArray[np.bool_],
     ) -> None:
         super().__init__(**optim_wrappers)
         self.updates = dict(updates)
         self.leaves = list(leaves)
         self.names = dict(names)
+        self.mask = mask
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks in the order of the filter groups."""
+        return list(self.updates)
 
     def __getitem__(self, task: str) -> TaskUpdate:  # type: ignore[override]
         """The update of one task."""

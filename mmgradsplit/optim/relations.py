@@ -29,9 +29,9 @@ def load_mask(relations: Any, tasks: Sequence[str], threshold: float) -> NDArray
         ValueError: If the relations do not fit the tasks.
         FileNotFoundError: If the file is not there.
     """
-    if relations == 'all':
+    if isinstance(relations, str) and relations == 'all':
         return np.ones((len(tasks), len(tasks)), dtype=bool)
-    if relations == 'none':
+    if isinstance(relations, str) and relations == 'none':
         return np.eye(len(tasks), dtype=bool)
     if np.isnan(threshold):
         raise ValueError('optim_wrapper.threshold is NaN; GradSplit uses -0.01')
@@ -103,7 +103,7 @@ def _from_file(path: Path, tasks: Sequence[str]) -> NDArray[np.float64]:
                 continue
             name = f'{source} -> {target}'
             value = entries.get(name)
-            if not isinstance(value, int | float):
+            if isinstance(value, bool) or not isinstance(value, int | float):
                 raise ValueError(
                     f"{KEY}: '{path}' has no number for '{name}'; it has {sorted(entries)}"
                 )

@@ -1,0 +1,154 @@
+# The demo: GradSplit on drawn pedestrians, a few minutes on two cores, from random weights.
+# The same code as the full-size configs; a thinner ResNet-18, smaller images and batches.
+_base_ = 'r18gn_4task.py'
+root = 'data/pedestrians'
+width = 32  # channels of the first stage; ResNet-18 has 64
+
+kaiming = [
+    dict(type='Kaiming', layer=['ConvTranspose2d', 'Conv2d'], mode='fan_in'),
+    dict(type='Constant', layer='BatchNorm2d', val=1),
+]
+codec = dict(type='MSRAHeatmap', input_size=(128, 128), heatmap_size=(32, 32), sigma=2)
+model = dict(
+    backbone=dict(
+        base_channels=width,
+        stem_channels=width,
+        norm_cfg=dict(num_groups=16),
+        init_cfg=None,
+    ),
+    tasks=dict(
+        attribute=dict(head=dict(in_channels=8 * width, conv_channels=256)),
+        reid=dict(head=dict(in_channels=8 * width, conv_channels=256, num_classes=60)),
+        pose=dict(
+            head=dict(
+                in_channels=8 * width,
+                deconv_out_channels=(64, 64, 64),
+                decoder=codec,
+                # From random weights, the published initialisation stays at empty heatmaps for long.
+                loss=dict(loss_weight=1000.0),
+                init_cfg=kaiming,
+            ),
+            test_cfg=dict(flip_test=False),
+        ),
+        parsing=dict(
+            data_preprocessor=dict(size=(128, 128)),
+            # Layer4 of a 128 x 128 image has 4 x 4 positions, so the head reads layers 2 and 3 as well.
+            decode_head=dict(
+                in_channels=[2 * width, 4 * width, 8 * width],
+                in_index=[1, 2, 3],
+                input_transform='resize_concat',
+                channels=64,
+            ),
+        ),
+    ),
+)
+
+resize = dict(type='Resize', scale=(64, 128), interpolation='bilinear')
+flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
+erase = dict(type='RandomErasing', erase_prob=0.3, max_area_ratio=0.2)
+reid_keys = ('img_path', 'person_id', 'camera_id', 'is_query')
+train_dataloader = dict(
+    attribute=dict(
+        batch_size=32,
+        num_workers=1,
+        dataset=dict(
+            data_root=root + '/pa100k',
+            pipeline=[dict(type='LoadImageFromFile'), resize, flip, erase, dict(type='PackInputs')],
+        ),
+    ),
+    reid=dict(
+        batch_size=32,
+        num_workers=1,
+        sampler=dict(batch_size=32, num_instances=4),
+        dataset=dict(
+            data_root=root + '/market1501',
+            pipeline=[dict(type='LoadImageFromFile'), resize, flip, erase, dict(type='PackInputs')],
+        ),
+    ),
+    pose=dict(
+        batch_size=24,
+        num_workers=1,
+        dataset=dict(
+            data_root=root + '/mpii',
+            pipeline=[
+                dict(type='LoadImage'),
+                dict(type='GetBBoxCenterScale'),
+                dict(type='RandomFlip', direction='horizontal'),
+                dict(type='TopdownAffine', input_size=codec['input_size']),
+                dict(type='GenerateTarget', encoder=codec),
+                dict(type='PackPoseInputs'),
+            ],
+        ),
+    ),
+    parsing=dict(
+        batch_size=16,
+        num_workers=1,
+        dataset=dict(
+            data_root=root + '/lip',
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'),
+                dict(type='Resize', scale=(128, 128), keep_ratio=False),
+                dict(
+                    type='RandomFlip', prob=0.5, swap_seg_labels=[(14, 15), (16, 17), (18, 19)]
+                ),
+                dict(type='PackSegInputs'),
+            ],
+        ),
+    ),
+)
+val_dataloader = dict(
+    attribute=dict(
+        num_workers=1,
+        dataset=dict(
+            data_root=root + '/pa100k',
+            pipeline=[dict(type='LoadImageFromFile'), resize, dict(type='PackInputs')],
+        ),
+    ),
+    reid=dict(
+        num_workers=1,
+        dataset=dict(
+            data_root=root + '/market1501',
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                resize,
+                dict(type='PackInputs', meta_keys=reid_keys),
+            ],
+        ),
+    ),
+    pose=dict(
+        num_workers=1,
+        dataset=dict(
+            data_root=root + '/mpii',
+            headbox_file=root + '/mpii/annotations/mpii_gt_val.mat',
+            pipeline=[
+                dict(type='LoadImage'),
+                dict(type='GetBBoxCenterScale'),
+                dict(type='TopdownAffine', input_size=codec['input_size']),
+                dict(type='PackPoseInputs'),
+            ],
+        ),
+    ),
+    parsing=dict(
+        batch_size=50,
+        num_workers=1,
+        dataset=dict(
+            data_root=root + '/lip',
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='Resize', scale=(128, 128), keep_ratio=False),
+                dict(type='LoadAnnotations'),
+                dict(type='PackSegInputs'),
+            ],
+        ),
+    ),
+)
+test_dataloader = val_dataloader
+
+train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
+optim_wrapper = dict(optimizer=dict(lr=0.002))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.01, begin=0, end=50, by_epoch=False),
+    dict(type='CosineAnnealingLR', T_max=450, begin=50, end=500, by_epoch=False),
+]
+default_hooks = dict(logger=dict(interval=25))

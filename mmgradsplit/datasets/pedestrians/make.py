@@ -1,0 +1,280 @@
+"""Draws people and writes four data sets, each in the format that the real one ships in.
+
+May import the rest of the drawing, OpenCV, SciPy and rich.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from rich.progress import Progress
+from scipy.io import savemat
+
+from mmgradsplit.datasets.made import make_folder
+
+from .names import ATTRIBUTES, PARTS
+from .person import Person, sample_person
+from .scene import ATTRIBUTE, CAMERAS, PARSING, POSE, Style
+from .shot import Shot, take
+from .skeleton import ATHLETE, PEDESTRIAN, sample_pose
+
+T = TypeVar('T')
+R = TypeVar('R')
+# One stream of randomness for each kind of thing that is drawn.
+ATTRIBUTE_SHOT, REID_PERSON, REID_SHOT, POSE_SHOT, PARSING_SHOT = range(5)
+MARKET_SIZE = (64, 128)
+MPII_UNIT = 200.0  # MPII's scale is the person's height over 200 pixels
+Streams = Callable[[list[T], Callable[[T], R]], list[R]]
+
+
+def make_pedestrians(
+    out: str | Path,
+    seed: int = 0,
+    attribute_train: int = 2000,
+    attribute_val: int = 200,
+    attribute_test: int = 500,
+    reid_train_ids: int = 60,
+    reid_test_ids: int = 30,
+    images_per_id: int = 18,
+    distractors: int = 60,
+    pose_train: int = 1600,
+    pose_val: int = 200,
+    parsing_train: int = 1200,
+    parsing_val: int = 150,
+    workers: int | None = None,
+) -> Path:
+    """Write ``pa100k/``, ``market1501/``, ``mpii/`` and ``lip/`` with drawn people.
+
+    Each set has a style of its own, identities of training and test are different people, and the
+    same arguments give the same bytes, whatever the number of workers. A folder that was made with
+    the same arguments is left as it is.
+
+    Args:
+        out: The folder to write.
+        seed: Seed of all that is random.
+        attribute_train: Training images of PA-100K's form.
+        attribute_val: Validation images of the same.
+        attribute_test: Test images of the same.
+        reid_train_ids: Training identities of Market-1501's form.
+        reid_test_ids: Test identities of the same.
+        images_per_id: Images of each identity, over the six cameras in turn.
+        distractors: Distractor images in the gallery, and as many junk images.
+        pose_train: Training images of MPII's form.
+        pose_val: Validation images of the same.
+        parsing_train: Training images of LIP's form.
+        parsing_val: Validation images of the same.
+        workers: Processes that draw; as many as there are cores by default.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        ValueError: If a size is below 1 (``distractors``: below 0).
+        FileExistsError: If ``out`` holds something else, or was made with other arguments.
+    """
+    arguments = dict(
+        seed=seed,
+        attribute_train=attribute_train,
+        attribute_val=attribute_val,
+        attribute_test=attribute_test,
+        reid_train_ids=reid_train_ids,
+        reid_test_ids=reid_test_ids,
+        images_per_id=images_per_id,
+        distractors=distractors,
+        pose_train=pose_train,
+        pose_val=pose_val,
+        parsing_train=parsing_train,
+        parsing_val=parsing_val,
+    )
+    for name, number in arguments.items():
+        if number < (0 if name in ('seed', 'distractors') else 1):
+            raise ValueError(f'pedestrians: {name}={number} is too small')
+
+    def write(folder: Path) -> None:
+        with (
+            ProcessPoolExecutor(workers or os.cpu_count()) as pool,
+            Progress() as progress,
+        ):
+
+            def draw(name: str, jobs: Sequence[T], job: Callable[[T], R]) -> list[R]:
+                done: Iterable[R] = pool.map(job, jobs, chunksize=16)
+                return list(progress.track(done, total=len(jobs), description=name))
+
+            sizes = dict(train=attribute_train, val=attribute_val, test=attribute_test)
+            _write_pa100k(folder / 'pa100k', seed, sizes, draw)
+            _write_market1501(
+                folder / 'market1501', seed, reid_train_ids, reid_test_ids, images_per_id,
+                distractors, draw,
+            )  # fmt: skip
+            _write_mpii(folder / 'mpii', seed, dict(train=pose_train, val=pose_val), draw)
+            _write_lip(folder / 'lip', seed, dict(train=parsing_train, val=parsing_val), draw)
+
+    return make_folder(out, arguments, write)
+
+
+def _save(path: Path, image: np.ndarray, quality: int = 92) -> None:
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == '.jpg' else []
+    if not cv2.imwrite(str(path), image, options):
+        raise OSError(f'pedestrians: cannot write {path}')
+
+
+def _folders(root: Path, *names: str) -> list[Path]:
+    for name in names:
+        (root / name).mkdir(parents=True)
+    return [root / name for name in names]
+
+
+def _crop_shot(rng: np.random.Generator, person: Person, style: Style, size: tuple[int, int]) -> Shot:
+    """A pedestrian who fills the picture, as a detector would crop one."""
+    pose = sample_pose(rng, person, PEDESTRIAN)
+    foot = (rng.uniform(0.44, 0.56), rng.uniform(0.93, 0.98))
+    return take(rng, person, pose, style, size, rng.uniform(0.84, 0.92), foot)
+
+
+# PA-100K
+
+
+def _attribute_job(folder: Path, seed: int, number: int) -> np.ndarray:
+    rng = np.random.default_rng((seed, ATTRIBUTE_SHOT, number))
+    height = int(rng.integers(120, 200))
+    shot = _crop_shot(rng, sample_person(rng), ATTRIBUTE, (height // 2, height))
+    _save(folder / f'{number:06d}.jpg', shot.image, ATTRIBUTE.quality)
+    return shot.attributes
+
+
+def _write_pa100k(root: Path, seed: int, sizes: dict[str, int], draw: Callable) -> None:
+    images, annotation = _folders(root, 'release_data/release_data', 'annotation')
+    numbers = list(range(1, sum(sizes.values()) + 1))
+    labels = np.stack(draw('attribute', numbers, partial(_attribute_job, images, seed)))
+    content = {'attributes': _cells(ATTRIBUTES)}
+    start = 0
+    for split, size in sizes.items():
+        part = slice(start, start + size)
+        content[f'{split}_images_name'] = _cells([f'{n:06d}.jpg' for n in numbers[part]])
+        content[f'{split}_label'] = labels[part]
+        start += size
+    savemat(annotation / 'annotation.mat', content)
+
+
+def _cells(texts: Iterable[str]) -> np.ndarray:
+    """A column of MATLAB cells."""
+    return np.array([[text] for text in texts], dtype=object)
+
+
+# Market-1501
+
+
+def _market_job(folder: Path, seed: int, job: tuple[str, int, int, int]) -> None:
+    where, identity, stream, number = job
+    person = sample_person(np.random.default_rng((seed, REID_PERSON, stream)))
+    rng = np.random.default_rng((seed, REID_SHOT, stream, number))
+    camera = number % len(CAMERAS)
+    shot = _crop_shot(rng, person, CAMERAS[camera], MARKET_SIZE)
+    image = shot.image
+    if identity == -1:  # junk: a bad box, which shows half of somebody
+        image = cv2.resize(image[: image.shape[0] // 2], MARKET_SIZE)
+    label = '-1' if identity == -1 else f'{identity:04d}'
+    name = f'{label}_c{camera + 1}s1_{stream * 1000 + number:06d}_01.jpg'
+    _save(folder / where / name, image, CAMERAS[camera].quality)
+
+
+def _write_market1501(
+    root: Path,
+    seed: int,
+    train_ids: int,
+    test_ids: int,
+    images: int,
+    distractors: int,
+    draw: Callable,
+) -> None:
+    _folders(root, 'bounding_box_train', 'bounding_box_test', 'query')
+    # Market's identities begin at 2; 0 is the distractor. The stream tells people apart.
+    jobs = [
+        ('bounding_box_train', 2 + i, i, n) for i in range(train_ids) for n in range(images)
+    ]
+    for i in range(train_ids, train_ids + test_ids):
+        # One query in each camera, as in the official protocol; the rest is gallery.
+        jobs += [
+            ('query' if n < len(CAMERAS) and images > len(CAMERAS) else 'bounding_box_test', 2 + i, i, n)
+            for n in range(images)
+        ]
+    stranger = train_ids + test_ids
+    for n in range(distractors):
+        jobs.append(('bounding_box_test', 0, stranger + n, n))
+        jobs.append(('bounding_box_test', -1, stranger + distractors + n, n))
+    draw('reid', jobs, partial(_market_job, root, seed))
+
+
+# MPII
+
+
+def _pose_job(folder: Path, seed: int, number: int) -> tuple[dict, np.ndarray]:
+    rng = np.random.default_rng((seed, POSE_SHOT, number))
+    person = sample_person(rng)
+    fill = rng.uniform(0.5, 0.85)
+    foot = (rng.uniform(0.3, 0.7), rng.uniform(0.5 + 0.5 * fill, 0.98))
+    pose = sample_pose(rng, person, ATHLETE)
+    shot = take(rng, person, pose, POSE, (320, 256), fill, foot, occluded=0.25)
+    name = f'{number:09d}.jpg'
+    _save(folder / name, shot.image, POSE.quality)
+    x0, y0, x1, y1 = shot.box
+    # MPII counts pixels from 1.
+    annotation = dict(
+        image=name,
+        center=[float((x0 + x1) / 2 + 1), float((y0 + y1) / 2 - 0.05 * (y1 - y0) + 1)],
+        scale=float(max(x1 - x0, y1 - y0) / MPII_UNIT),
+        joints=(shot.joints + 1).round(2).tolist(),
+        joints_vis=shot.visible.astype(int).tolist(),
+    )
+    return annotation, shot.head.reshape(2, 2) + 1
+
+
+def _write_mpii(root: Path, seed: int, sizes: dict[str, int], draw: Callable) -> None:
+    images, annotations = _folders(root, 'images', 'annotations')
+    start = 1
+    for split, size in sizes.items():
+        numbers = list(range(start, start + size))
+        people = draw(f'pose {split}', numbers, partial(_pose_job, images, seed))
+        (annotations / f'mpii_{split}.json').write_text(json.dumps([p[0] for p in people]))
+        start += size
+    # What PCKh is relative to, and what mmpose reads, for the validation set.
+    joints = np.stack([np.array(p[0]['joints']) for p in people], axis=2)
+    missing = 1 - np.stack([np.array(p[0]['joints_vis']) for p in people], axis=1)
+    boxes = np.stack([p[1] for p in people], axis=2)
+    content = dict(headboxes_src=boxes, pos_gt_src=joints, jnt_missing=missing)
+    savemat(annotations / 'mpii_gt_val.mat', content)
+
+
+# LIP
+
+
+def _parsing_job(root: Path, seed: int, job: tuple[str, int]) -> None:
+    split, number = job
+    rng = np.random.default_rng((seed, PARSING_SHOT, number))
+    person = sample_person(rng)
+    height = int(rng.integers(200, 300))
+    width = int(height * rng.uniform(0.55, 0.85))
+    fill = rng.uniform(0.75, 0.9)
+    foot = (rng.uniform(0.4, 0.6), rng.uniform(0.93, 1.0))
+    pose = sample_pose(rng, person, ATHLETE)
+    shot = take(rng, person, pose, PARSING, (width, height), fill, foot)
+    _save(root / f'{split}_images' / f'{number:06d}.jpg', shot.image, PARSING.quality)
+    _save(root / f'{split}_segmentations' / f'{number:06d}.png', shot.parts)
+
+
+def _write_lip(root: Path, seed: int, sizes: dict[str, int], draw: Callable) -> None:
+    start = 1
+    for split, size in sizes.items():
+        _folders(root, f'{split}_images', f'{split}_segmentations')
+        jobs = [(split, number) for number in range(start, start + size)]
+        draw(f'parsing {split}', jobs, partial(_parsing_job, root, seed))
+        names = ''.join(f'{number:06d}\n' for _, number in jobs)
+        (root / f'{split}_id.txt').write_text(names)
+        start += size
+    (root / 'labels.txt').write_text(''.join(f'{i} {name}\n' for i, name in enumerate(PARTS)))

@@ -1,0 +1,170 @@
+"""One picture of one person with all that can be told of it: parts, joints, visible attributes.
+
+May import the rest of the drawing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .canvas import Canvas, View
+from .draw import FigurePainter, garment_label
+from .names import ATTRIBUTES, BACKPACK, HANDBAG, HELD_OBJECT, JOINTS, LOGO, SHOULDER_BAG
+from .names import codes_to_lip, part
+from .person import Person
+from .scene import Style, background, occlude, photograph
+from .skeleton import Pose, body_of, place
+
+# Share of the image's height: smaller things count as not visible.
+VISIBLE_AREA = 8e-4
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture and its annotations.
+
+    Args:
+        image: shape (h, w, 3), blue, green, red.
+        parts: LIP's labels, shape (h, w), 0 to 19.
+        joints: Pixels (x, y) of MPII's joints, shape (16, 2).
+        visible: Whether each joint is in the picture and not behind something, shape (16,).
+        head: Box of the head x0, y0, x1, y1.
+        box: Box of the person x0, y0, x1, y1; it may reach out of the picture.
+        attributes: PA-100K's attributes that the picture shows, shape (26,), 0 or 1.
+    """
+
+    image: NDArray[np.uint8]
+    parts: NDArray[np.uint8]
+    joints: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+    head: NDArray[np.float64]
+    box: NDArray[np.float64]
+    attributes: NDArray[np.uint8]
+
+
+def take(
+    rng: np.random.Generator,
+    person: Person,
+    pose: Pose,
+    style: Style,
+    size: tuple[int, int],
+    fill: float = 0.9,
+    foot: tuple[float, float] | None = None,
+    yaw: float | None = None,
+    occluded: float = 0.0,
+) -> Shot:
+    """Draw a person into a scene.
+
+    Args:
+        rng: Source of randomness for the scene and the camera.
+        person: The identity.
+        pose: The pose.
+        style: The look.
+        size: Width and height of the picture.
+        fill: Height of an adult as a share of the picture's height.
+        foot: Where the person stands, as shares of width and height; by default so that the person
+            is in the middle.
+        yaw: Direction in radians, any by default.
+        occluded: Probability that something stands in front.
+
+    Returns:
+        The picture with its annotations.
+    """
+    width, height = size
+    body, yaw = body_of(person), float(rng.uniform(-np.pi, np.pi)) if yaw is None else yaw
+    figure = place(body, pose)
+    scale = fill * height
+    reach = figure.joints['head_top'][1] * scale
+    at = (0.5 * width, 0.5 * (height + reach)) if foot is None else (foot[0] * width, foot[1] * height)
+    pitch = float(np.radians(rng.uniform(*style.pitch)))
+    view = View(yaw, pitch, scale, at, int(rng.choice([-1, 1])))
+
+    image = background(rng, str(rng.choice(style.backgrounds)), width, height)
+    shadow = np.ones((height, width), np.float32)
+    axes = (max(1, int(0.2 * scale)), max(1, int(0.035 * scale)))
+    cv2.ellipse(shadow, (int(at[0]), int(at[1])), axes, 0, 0, 360, 0.65, -1)
+    image *= cv2.GaussianBlur(shadow, (0, 0), max(0.8, 0.01 * scale))[..., None]
+    canvas = Canvas((0, 0, width, height))
+    FigurePainter(canvas, view, person, body, figure).paint()
+    colour, cover, codes = canvas.finish()
+    image = colour + image * (1 - cover)
+
+    every = np.stack(list(figure.joints.values()))
+    pixels, _ = view.project(every)
+    low, high = pixels.min(0) - 0.04 * scale, pixels.max(0) + 0.03 * scale
+    box = np.concatenate([low, high])
+    if rng.random() < occluded:
+        occlude(rng, image, codes, box)
+    joints, _ = view.project(np.stack([figure.joints[name] for name in JOINTS]))
+    return Shot(
+        image=photograph(rng, image, style),
+        parts=codes_to_lip(codes, garment_label(person)),
+        joints=joints,
+        visible=_visible(joints, codes),
+        head=_head_box(joints),
+        box=box,
+        attributes=_attributes(person, yaw, codes),
+    )
+
+
+def _visible(joints: NDArray[np.float64], codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """A joint shows where the picture has a part of the person; what occludes has none."""
+    height, width = codes.shape
+    x, y = np.floor(joints).astype(int).T
+    inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+    # The crown lies on the outline; let it be two pixels off.
+    near = cv2.dilate((codes > 0).astype(np.uint8), np.ones((5, 5), np.uint8))
+    shows = near[y.clip(0, height - 1), x.clip(0, width - 1)] > 0
+    return inside & shows
+
+
+def _head_box(joints: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The head's box from neck to crown, 0.8 as wide as high."""
+    neck, top = joints[JOINTS.index('upper_neck')], joints[JOINTS.index('head_top')]
+    length = 1.1 * float(np.linalg.norm(top - neck))
+    half = np.array([0.4, 0.5]) * length
+    centre = (neck + top) / 2
+    return np.concatenate([centre - half, centre + half])
+
+
+def _attributes(person: Person, yaw: float, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """PA-100K's attributes as the picture shows them."""
+    least = max(6, int(VISIBLE_AREA * codes.size))
+
+    def shows(code: int) -> bool:
+        return int((codes == code).sum()) >= least
+
+    turn = abs(np.degrees(np.arctan2(np.sin(yaw), np.cos(yaw))))
+    upper, lower = person.upper.pattern, person.lower.pattern
+    has: dict[str, Callable[[], bool] | bool] = {
+        'Female': person.female,
+        'AgeOver60': person.age == 'old',
+        'Age18-60': person.age == 'adult',
+        'AgeLess18': person.age == 'child',
+        'Front': turn < 50,
+        'Side': 50 <= turn <= 130,
+        'Back': turn > 130,
+        'Hat': shows(part('Hat')),
+        'Glasses': int((codes == part('Sunglasses')).sum()) >= max(3, least // 4),
+        'HandBag': shows(HANDBAG),
+        'ShoulderBag': shows(SHOULDER_BAG),
+        'Backpack': shows(BACKPACK),
+        'HoldObjectsInFront': shows(HELD_OBJECT),
+        'ShortSleeve': not person.long_sleeves,
+        'LongSleeve': person.long_sleeves,
+        'UpperStride': upper == 'stripes',
+        'UpperLogo': int((codes == LOGO).sum()) >= least // 2,
+        'UpperPlaid': upper == 'plaid',
+        'UpperSplice': upper == 'splice',
+        'LowerStripe': lower in ('side', 'stripes'),
+        'LowerPattern': lower in ('dots', 'plaid'),
+        'LongCoat': person.upper_kind == 'coat',
+        'Trousers': person.lower_kind == 'trousers' or person.upper_kind == 'jumpsuit',
+        'Shorts': person.lower_kind == 'shorts',
+        'Skirt&Dress': person.lower_kind == 'skirt' or person.upper_kind == 'dress',
+        'boots': person.boots,
+    }
+    return np.array([has[name] for name in ATTRIBUTES], np.uint8)

@@ -1,0 +1,92 @@
+"""HeldGradients against autograd's own convolution."""
+
+import pytest
+import torch
+from torch import nn
+from toy import build_wrapper, relations_of, toy_batch, toy_model
+
+from mmgradsplit.optim.held_gradients import HeldGradients
+
+SPANS = [(0, 3), (5, 6)]
+HELD, OTHERS = [0, 1, 2, 5], [3, 4, 6, 7]
+
+
+def gradients(conv: nn.Conv2d, inputs: torch.Tensor, spans: list | None) -> list[torch.Tensor]:
+    """Output, and the gradients of weight and input, of one backward pass."""
+    inputs = inputs.clone().requires_grad_()
+    conv.zero_grad()
+    if spans is None:
+        output = conv(inputs)
+    else:
+        with HeldGradients({conv.weight: spans}):
+            output = conv(inputs)
+    output.float().square().sum().backward()
+    return [output.detach(), conv.weight.grad.clone(), inputs.grad]
+
+
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(),
+        dict(stride=2, padding=1),
+        dict(dilation=2, padding=(2, 1)),
+        dict(padding=1, padding_mode='reflect'),
+        dict(padding='same'),
+        dict(bias=True),
+        dict(groups=4),
+    ],
+    ids=str,
+)
+def test_held_filters_get_the_gradient_of_autograd(options):
+    conv = nn.Conv2d(4, 8, 3, **{'bias': False, **options}).double()
+    inputs = torch.randn(2, 4, 9, 7, dtype=torch.float64)
+    output, weight, image = gradients(conv, inputs, SPANS)
+    expected = gradients(conv, inputs, None)
+    assert torch.equal(output, expected[0])
+    torch.testing.assert_close(weight[HELD], expected[1][HELD], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(image, expected[2], rtol=1e-10, atol=1e-12)
+
+
+def test_other_filters_get_no_gradient():
+    conv = nn.Conv2d(4, 8, 3, bias=False)
+    _, weight, _ = gradients(conv, torch.randn(2, 4, 9, 7), SPANS)
+    assert not weight[OTHERS].any()
+    assert all(weight[channel].any() for channel in HELD)
+
+
+def test_mixed_precision_is_autograds():
+    conv = nn.Conv2d(4, 8, 3, bias=False)
+    inputs = torch.randn(2, 4, 9, 7)
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        output, weight, image = gradients(conv, inputs, SPANS)
+        expected = gradients(conv, inputs, None)
+    assert output.dtype == torch.bfloat16
+    assert weight.dtype == torch.float32
+    assert torch.equal(output, expected[0])
+    torch.testing.assert_close(weight[HELD], expected[1][HELD], rtol=0.02, atol=0.5)
+    torch.testing.assert_close(image, expected[2], rtol=0.02, atol=0.5)
+
+
+def test_a_convolution_that_is_not_named_is_left_alone():
+    conv, other = nn.Conv2d(4, 8, 3, bias=False), nn.Conv2d(4, 8, 3, bias=False)
+    with HeldGradients({other.weight: SPANS}):
+        conv(torch.randn(2, 4, 9, 7)).sum().backward()
+    assert all(weight.any() for weight in conv.weight.grad)
+
+
+def test_a_task_step_computes_the_held_filters_alone(monkeypatch):
+    """In the model, its effect must not be lost without anyone noticing."""
+    mask = ((1, 0, 1), (1, 1, 0), (0, 0, 1))
+    model = toy_model()
+    wrapper = build_wrapper(model, relations=relations_of(mask))
+    update = wrapper['red']
+    seen = {}
+
+    def keep(loss: torch.Tensor) -> None:
+        loss.backward()
+        seen['grad'] = model.backbone.layer4[1].conv2.weight.grad
+
+    monkeypatch.setattr(update, 'update_params', keep)
+    model.train_step(toy_batch('red', 0), optim_wrapper=update)
+    moved = [channel for channel in range(64) if seen['grad'][channel].any()]
+    assert moved == [*range(42), 63]
