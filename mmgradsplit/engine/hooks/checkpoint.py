@@ -36,10 +36,12 @@ class _RemoveLater(AtomicBackend):
 
     def __init__(self) -> None:
         super().__init__()
-        self.outdated: list[str] = []
+        # With the inode: a new checkpoint of the same name is another file.
+        self.outdated: list[tuple[Path, int]] = []
 
     def remove(self, filepath: str | Path) -> None:
-        self.outdated.append(str(filepath))
+        path = Path(filepath)
+        self.outdated.append((path, path.stat().st_ino))
 
 
 @HOOKS.register_module()
@@ -61,8 +63,9 @@ class AtomicCheckpointHook(CheckpointHook):
             super()._save_checkpoint_with_step(runner, step, meta)
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        with self._remove_afterwards():
-            super()._save_best_checkpoint(runner, metrics)
+        if self.save_best:  # otherwise it may be a validation without training, with no backend
+            with self._remove_afterwards():
+                super()._save_best_checkpoint(runner, metrics)
 
     @contextmanager
     def _remove_afterwards(self) -> Iterator[None]:
@@ -72,5 +75,6 @@ class AtomicCheckpointHook(CheckpointHook):
             outdated = self.file_backend.outdated
         finally:
             self.file_backend = backend
-        for path in outdated:
-            backend.remove(path)
+        for path, inode in outdated:
+            if path.stat().st_ino == inode:
+                backend.remove(path)

@@ -1,6 +1,7 @@
 """Builds the dataloaders of all tasks, with their checks. May import torch, mmengine."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from .streams import TaskDataset, TaskStream
+from .streams import TaskDataset, TaskStream, rewrap
 
 
 def task_names(runner: Runner) -> list[str]:
@@ -51,7 +52,7 @@ def build_dataloaders(runner: Runner, config: Any, key: str) -> dict[str, DataLo
         The dataloaders in the order of the model's tasks.
 
     Raises:
-        ValueError: If a task has no dataloader or a dataloader has no task.
+        ValueError: If a task has no dataloader, a dataloader has no task or a data set no sample.
         FileNotFoundError: If a data folder or an annotation file is not there.
     """
     tasks = task_names(runner)
@@ -60,18 +61,32 @@ def build_dataloaders(runner: Runner, config: Any, key: str) -> dict[str, DataLo
     loaders = {}
     for task in tasks:
         cfg = config[task]
-        if isinstance(cfg, Mapping):
-            root = cfg['dataset'].get('data_root')
-            if root and not Path(root).exists():
-                raise FileNotFoundError(
-                    f"{key}.{task}.dataset.data_root: no folder '{root}'; put the data there (see "
-                    f'the README), make the demo data with tools/dataset_converters, or set the key'
-                )
-        loaders[task] = runner.build_dataloader(
-            cfg, seed=runner.seed, diff_rank_seed=diff_rank_seed
-        )
+        dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
+        root = dataset.get('data_root') if isinstance(dataset, Mapping) else None
+        if root and '://' not in root and not Path(root).exists():
+            raise FileNotFoundError(
+                f"{key}.{task}.dataset.data_root: no folder '{root}'; put the data there (see "
+                f'the README), make the demo data with tools/dataset_converters, or set the key'
+            )
+        with _empty_said(f'{key}.{task}.dataset'):
+            loaders[task] = runner.build_dataloader(
+                cfg, seed=runner.seed, diff_rank_seed=diff_rank_seed
+            )
         _check_annotations(loaders[task].dataset, f'{key}.{task}')
     return loaders
+
+
+@contextmanager
+def _empty_said(key: str) -> Iterator[None]:
+    """Say it where a data set is empty; mmengine's fail with a message of NumPy's."""
+    try:
+        yield
+    except ValueError as error:
+        if 'need at least one array to concatenate' not in str(error):
+            raise
+        raise ValueError(
+            f'{key} has no samples; check its data_root, data_prefix and ann_file, and filter_cfg'
+        ) from error
 
 
 def _check_annotations(dataset: Any, key: str) -> None:
@@ -122,11 +137,16 @@ class RoundRobinDataLoader:
     def __len__(self) -> int:
         return self.iters_per_epoch
 
-    def seek(self, iteration: int) -> None:
-        """Make ``iteration``, counted from the beginning of training, the next one."""
+    def seek(self, iteration: int, seed: int) -> None:
+        """Make ``iteration``, from the beginning of the run with this seed, the next one."""
         self._iteration = iteration
         for stream in self.streams.values():
-            stream.seek(iteration)
+            stream.seek(iteration, seed)
+
+    def close(self) -> None:
+        """Stop the workers."""
+        for stream in self.streams.values():
+            stream.close()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Batches by task, to the end of the epoch of the current iteration."""
@@ -145,10 +165,12 @@ class SequentialDataLoader:
     """
 
     def __init__(self, dataloaders: Mapping[str, DataLoader]) -> None:
-        self.dataloaders = dict(dataloaders)
-        self.dataset = _Datasets(
-            {task: TaskDataset(loader.dataset, task) for task, loader in dataloaders.items()}
-        )
+        datasets = {task: TaskDataset(loader.dataset, task) for task, loader in dataloaders.items()}
+        self.dataset = _Datasets(datasets)
+        self.dataloaders = {
+            task: rewrap(loader, datasets[task], loader.batch_sampler, loader.persistent_workers)
+            for task, loader in dataloaders.items()
+        }
 
     def __len__(self) -> int:
         return sum(len(loader) for loader in self.dataloaders.values())

@@ -7,6 +7,7 @@ import torch
 from mmengine.dist import get_rank
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from torch import nn
 
 from mmgradsplit.functional import derive_seed
 from mmgradsplit.registry import LOOPS
@@ -58,12 +59,39 @@ class RoundRobinTrainLoop(EpochBasedTrainLoop):
             dynamic_intervals=dynamic_intervals,
         )
 
+    def run(self) -> nn.Module:
+        """Train, from the current major iteration on.
+
+        Raises:
+            ValueError: If a checkpoint stands at another epoch length.
+        """
+        wrapper = self.runner.optim_wrapper
+        if not isinstance(wrapper, OptimWrapperDict):
+            # A single mmengine wrapper counts the task steps.
+            tasks = len(self.dataloader.streams)
+            wrapper.initialize_count_status(
+                self.runner.model, self._iter * tasks, self._max_iters * tasks
+            )
+        try:
+            return super().run()
+        finally:
+            self.dataloader.close()
+
     def run_epoch(self) -> None:
         """Run the epoch's major iterations, from the current one on."""
+        length = len(self.dataloader)
+        done = self._iter - self._epoch * length
+        if not 0 <= done <= length:
+            raise ValueError(
+                f'train_cfg.iters_per_epoch={length} does not fit the checkpoint, which stands at '
+                f'epoch {self._epoch}, iteration {self._iter}; resume with the value it was made '
+                f'with, or start from its weights with load_from'
+            )
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        self.dataloader.seek(self._iter)
-        for idx, data_batch in enumerate(self.dataloader, self._iter % len(self.dataloader)):
+        self.dataloader.seek(self._iter, self.runner.seed)
+        # A checkpoint of the last iteration leaves no batch, but the end of the epoch, to be run.
+        for idx, data_batch in zip(range(done, length), self.dataloader, strict=False):
             self.run_iter(idx, data_batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1

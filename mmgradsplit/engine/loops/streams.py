@@ -77,15 +77,20 @@ class _Tokens(Sampler):
 
     def __init__(self, dataloader: DataLoader, task: str, seed: int) -> None:
         self.batches = dataloader.batch_sampler
-        self.sampler = dataloader.sampler
+        # A batch sampler of the config has its sampler; the dataloader does not know it.
+        sampler = getattr(self.batches, 'sampler', dataloader.sampler)
+        self.samplers: tuple[Any, ...] = (sampler, self.batches)
         self.task = task
         self.seed = seed
         self.start = 0
 
     def _indices(self) -> Iterator[list[int]]:
         epoch = 0
+        for sampler in self.samplers:
+            if hasattr(sampler, 'skip'):
+                sampler.skip(0)  # mmengine's InfiniteSampler goes on where it was otherwise
         while True:
-            for sampler in (self.sampler, self.batches):
+            for sampler in self.samplers:
                 if hasattr(sampler, 'set_epoch'):
                     sampler.set_epoch(epoch)
             empty = True
@@ -94,10 +99,18 @@ class _Tokens(Sampler):
                 yield batch
             if empty:
                 raise ValueError(
-                    f"task '{self.task}': its sampler gives no batch; batch_size is larger than the "
-                    f'data set with drop_last=True'
+                    f"task '{self.task}': its sampler gives no batch; with drop_last=True, "
+                    f'train_dataloader.{self.task}.batch_size must not exceed the data set'
                 )
             epoch += 1
+
+    def reseed(self, seed: int) -> None:
+        """Take another seed, as a resumed run does that has none in its config."""
+        for sampler in self.samplers:
+            # One with a seed of its own keeps it.
+            if getattr(sampler, 'seed', None) == self.seed:
+                sampler.seed = seed
+        self.seed = seed
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for iteration, batch in enumerate(self._indices()):
@@ -111,6 +124,27 @@ class _Tokens(Sampler):
                 tokens.append((index, seed))
                 seen[index] += 1
             yield tokens
+
+
+def rewrap(
+    dataloader: DataLoader, dataset: Dataset, batch_sampler: Any, persistent_workers: bool = False
+) -> DataLoader:
+    """A dataloader with the options of ``dataloader`` but another data set and batch sampler."""
+    options: dict[str, Any] = {}
+    if dataloader.num_workers > 0:
+        options['prefetch_factor'] = dataloader.prefetch_factor
+        options['persistent_workers'] = persistent_workers
+        options['multiprocessing_context'] = dataloader.multiprocessing_context
+    return DataLoader(
+        dataset,
+        batch_sampler=batch_sampler,
+        num_workers=dataloader.num_workers,
+        collate_fn=dataloader.collate_fn,
+        pin_memory=dataloader.pin_memory,
+        timeout=dataloader.timeout,
+        worker_init_fn=dataloader.worker_init_fn,
+        **options,
+    )
 
 
 class TaskStream:
@@ -129,28 +163,21 @@ class TaskStream:
     def __init__(self, dataloader: DataLoader, task: str, seed: int) -> None:
         self.dataset = TaskDataset(dataloader.dataset, task)
         self._tokens = _Tokens(dataloader, task, seed)
-        options: dict[str, Any] = {}
-        if dataloader.num_workers > 0:
-            options['prefetch_factor'] = dataloader.prefetch_factor
-            options['multiprocessing_context'] = dataloader.multiprocessing_context
-        self._loader = DataLoader(
-            self.dataset,
-            batch_sampler=self._tokens,
-            num_workers=dataloader.num_workers,
-            collate_fn=dataloader.collate_fn,
-            pin_memory=dataloader.pin_memory,
-            timeout=dataloader.timeout,
-            worker_init_fn=dataloader.worker_init_fn,
-            **options,
-        )
+        self._loader = rewrap(dataloader, self.dataset, self._tokens)
         self._iterator: Iterator | None = None
         self._position = 0
 
-    def seek(self, iteration: int) -> None:
-        """Make ``iteration`` the next batch."""
-        if self._iterator is None or iteration != self._position:
+    def seek(self, iteration: int, seed: int) -> None:
+        """Make ``iteration`` of the run with this seed the next batch."""
+        if (iteration, seed) != (self._position, self._tokens.seed):
+            self.close()
+        if self._iterator is None:
             self._tokens.start = self._position = iteration
-            self._iterator = None
+            self._tokens.reseed(seed)
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self._iterator = None
 
     def __next__(self) -> Any:
         """The next batch; the workers go on with the ones after it."""

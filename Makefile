@@ -1,0 +1,49 @@
+# Every target first makes the environment (.venv), where the last one is out of date; see tools/install.py.
+PYTHON ?= python3
+VENV ?= .venv
+RUN = $(VENV)/bin/python
+SOURCES = $(shell find mmgradsplit tests tools configs -name '*.py' -o -name '*.json')
+DEMO_CONFIG ?= configs/gradsplit/r18gn_4task_demo.py
+DEMO_DIR ?= work_dirs/demo/$(shell date +%Y%m%d_%H%M%S)
+DEMO_ARGS ?=
+TEST_ARGS ?=
+
+# One thread: the tests are small, and several processes share the cores.
+define run_tests
+OMP_NUM_THREADS=1 $(RUN) -m pytest --cov --cov-report= $(TEST_ARGS)
+endef
+
+.DELETE_ON_ERROR:
+.PHONY: help install demo test check format pins
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@echo 'PYTHON=python3.11 chooses the Python; DEMO_ARGS=... goes to tools/train.py, TEST_ARGS=... to pytest'
+
+install:  ## make the environment: pinned packages, compiled ops, the project
+	@$(PYTHON) tools/install.py --venv $(VENV)
+
+demo: install  ## draw the demo data set and train four tasks on it with GradSplit
+	$(RUN) tools/dataset_converters/pedestrians.py --out data/pedestrians
+	$(RUN) tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) $(DEMO_ARGS)
+
+test: install  ## run all tests
+	$(run_tests)
+
+check: install .coverage  ## lint, format, types, coverage of the tests
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(RUN) -m coverage report --fail-under=85
+
+# What `make test` measured, as long as no source is newer.
+.coverage: $(SOURCES) | install
+	$(run_tests)
+
+format: install  ## format the sources
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+pins: install  ## work requirements.txt out from requirements.in
+	.cache/uv-*/bin/uv pip compile requirements.in --universal --python-version 3.10 --upgrade \
+	  --no-annotate --custom-compile-command 'make pins' --quiet --output-file requirements.txt

@@ -1,0 +1,95 @@
+"""Training: what tools/train.py and a notebook call. May import all of mmgradsplit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from .checkpoints import is_whole, newest_checkpoint, numbered_checkpoints
+from .preparation import prepare, start_processes, use_mixed_precision
+
+
+def train(
+    config: str | Path | Config,
+    *,
+    work_dir: str | Path | None = None,
+    resume: str | Path | None = None,
+    amp: bool = False,
+    validate: bool = True,
+    cfg_options: Mapping[str, Any] | None = None,
+    launcher: str = 'none',
+) -> Runner:
+    """Train the model of a config.
+
+    Args:
+        config: Config file, or a config.
+        work_dir: Where logs and checkpoints go. By default the config's ``work_dir``, else
+            ``work_dirs/<name of the config file>``.
+        resume: Checkpoint to continue from, or ``'auto'``: the newest whole one of ``work_dir``; if
+            there is none, training starts anew.
+        amp: Mixed precision, see :func:`~mmgradsplit.apis.preparation.use_mixed_precision`.
+        validate: Whether to validate while training.
+        cfg_options: Values for keys of the config, such as ``{'train_cfg.max_epochs': 3}``.
+        launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+
+    Returns:
+        The runner, after training.
+
+    Raises:
+        FileExistsError: If ``work_dir`` holds the checkpoints of an earlier run and ``resume`` is
+            not given.
+        FileNotFoundError: If the config or the checkpoint is not there.
+        ValueError: If the checkpoint is not whole, or mixed precision does not fit the config.
+    """
+    cfg = prepare(config, work_dir, cfg_options, launcher)
+    if resume is None and cfg.get('resume'):
+        resume = cfg.get('load_from') or 'auto'
+    notices = [_set_start(cfg, resume)]
+    if amp:
+        use_mixed_precision(cfg)
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if start_processes(cfg):
+        notices.append('No GPU: the processes exchange gradients by gloo, on the CPU.')
+    runner = Runner.from_cfg(cfg)
+    for notice in notices:
+        runner.logger.info(notice)
+    runner.train()
+    return runner
+
+
+def _set_start(cfg: Config, resume: str | Path | None) -> str:
+    """Set what training starts from; return it in words."""
+    earlier = numbered_checkpoints(cfg.work_dir)
+    cfg.resume = resume is not None
+    if resume is None:
+        if earlier:
+            raise FileExistsError(
+                f"work_dir '{cfg.work_dir}' holds the checkpoint {earlier[-1].name} of an earlier "
+                f'run, which would be overwritten: continue that run with --resume, or choose '
+                f'another --work-dir'
+            )
+        return f'Training starts anew in {cfg.work_dir}.'
+    if resume == 'auto':
+        newest = newest_checkpoint(cfg.work_dir)
+        if newest is None:
+            if earlier:
+                raise ValueError(
+                    f"--resume: none of the checkpoints in work_dir '{cfg.work_dir}' is whole "
+                    f'({", ".join(path.name for path in earlier)}); remove them to start anew'
+                )
+            cfg.resume = False
+            return f'--resume: no checkpoint in {cfg.work_dir} yet, so training starts anew.'
+        cfg.load_from = str(newest)
+    elif not Path(resume).is_file():
+        raise FileNotFoundError(f"--resume: no checkpoint '{resume}'")
+    elif not is_whole(resume):
+        raise ValueError(
+            f"--resume: the checkpoint '{resume}' is not whole; --resume without a file takes the "
+            f'newest whole one of the work_dir'
+        )
+    else:
+        cfg.load_from = str(resume)
+    return f'Training continues from {cfg.load_from}.'

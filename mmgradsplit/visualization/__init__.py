@@ -1,0 +1,21 @@
+"""Pictures: one image with all that is predicted of it in a single pass, and the relation mask.
+
+May import the mathematics and the upstream toolboxes' data structures.
+"""
+
+from .one_pass import make_sample, predict_image, read_image, register_sample_maker
+from .panel import Neighbour, draw_panel, save_figure
+from .queries import PanelMaker
+from .relations import draw_relations
+
+__all__ = [
+    'Neighbour',
+    'PanelMaker',
+    'draw_panel',
+    'draw_relations',
+    'make_sample',
+    'predict_image',
+    'read_image',
+    'register_sample_maker',
+    'save_figure',
+]

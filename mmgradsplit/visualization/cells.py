@@ -1,0 +1,229 @@
+"""What one task predicts of an image, drawn into one cell of a panel.
+
+May import numpy and matplotlib's object interface.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import Normal, Stroke
+
+INK, FAINT = '#22303c', '#8a97a3'
+STRONG, WEAK, RIGHT, WRONG = '#2f7fc1', '#c3d5e5', '#1f9d55', '#d64545'
+MAX_BARS = 12
+LETTER = 0.08
+BAR_CELL, LEGEND_CELL = 0.5, 0.36
+SCORE_THRESHOLD = 0.5
+JOINT_THRESHOLD = 0.1
+BOX_THRESHOLD = 0.3
+SMALLEST_PART = 0.002
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a panel.
+
+    Attributes:
+        title: Its heading.
+        width: Its width in units of the row's height.
+        draw: Draws it into axes.
+        labels: Room for the labels to the left of its axes, in inches.
+    """
+
+    title: str
+    width: float
+    draw: Callable[[Axes], None]
+    labels: float = 0.0
+
+
+def image_cell(title: str, image: np.ndarray) -> Cell:
+    """An image, shape [H x W x 3], RGB, as it is."""
+    return Cell(title, _aspect(image), partial(show_image, image=image))
+
+
+def task_cells(
+    task: str, sample: Any, image: np.ndarray, meta: Mapping[str, Any], truth: Collection[int]
+) -> list[Cell]:
+    """The cells of one task, chosen by what its data sample holds.
+
+    Args:
+        task: Its name.
+        sample: The data sample that its toolbox predicted.
+        image: shape [H x W x 3], RGB.
+        meta: Meta information of the task's data set: ``classes``, ``palette``, ``skeleton_links``,
+            … as far as known.
+        truth: Indices of the true classes, for scores; empty if unknown.
+
+    Returns:
+        Cells of scores, keypoints, a label map or boxes; none for another kind of prediction, such
+        as an embedding.
+    """
+    instances = sample.get('pred_instances')
+    if 'pred_score' in sample:
+        scores = _numpy(sample.pred_score)
+        draw = partial(draw_scores, scores=scores, meta=meta, truth=truth)
+        longest = max(map(len, _names(meta, len(scores))))
+        return [Cell(task, BAR_CELL, draw, labels=LETTER * (longest + 3))]
+    if instances is not None and 'keypoints' in instances:
+        draw = partial(draw_keypoints, image=image, instances=instances, meta=meta)
+        return [Cell(task, _aspect(image), draw)]
+    if 'pred_sem_seg' in sample:
+        labels = _numpy(sample.pred_sem_seg.data)[0]
+        return [
+            Cell(task, _aspect(image), partial(draw_labels, image=image, labels=labels, meta=meta)),
+            Cell('', LEGEND_CELL, partial(draw_legend, labels=labels, meta=meta)),
+        ]
+    if instances is not None and 'bboxes' in instances:
+        draw = partial(draw_boxes, image=image, instances=instances, meta=meta)
+        return [Cell(task, _aspect(image), draw)]
+    return []
+
+
+def show_image(axes: Axes, image: np.ndarray) -> None:
+    """Show an image, shape [H x W x 3], RGB, without ticks; coordinates are its pixels."""
+    height, width = image.shape[:2]
+    axes.imshow(image, interpolation='bicubic', extent=(-0.5, width - 0.5, height - 0.5, -0.5))
+    axes.set(xticks=[], yticks=[], xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
+    for spine in axes.spines.values():
+        spine.set_edgecolor(FAINT)
+
+
+def draw_scores(
+    axes: Axes, scores: np.ndarray, meta: Mapping[str, Any], truth: Collection[int] = ()
+) -> None:
+    """Class scores, shape [C], as horizontal bars: the highest and the true ones."""
+    names = _names(meta, len(scores))
+    ranked = np.argsort(-scores, kind='stable')
+    # The true classes have their place even where their scores are low.
+    keep = set([*truth, *(i for i in ranked if i not in truth)][:MAX_BARS])
+    shown = [i for i in ranked if i in keep]
+    for row, i in enumerate(shown):
+        axes.barh(row, 1, height=0.72, color='#f1f4f7')
+        color = STRONG if scores[i] >= SCORE_THRESHOLD else WEAK
+        axes.barh(row, scores[i], height=0.72, color=color)
+        axes.text(1.03, row, f'{scores[i]:.2f}', va='center', fontsize=8, color=INK)
+    if len(truth):
+        axes.set_xlabel('✓ true', color=RIGHT, fontsize=9)
+    axes.axvline(SCORE_THRESHOLD, color=FAINT, linewidth=0.8, linestyle=':')
+    axes.set(xlim=(0, 1), ylim=(max(len(shown), 4) - 0.5, -0.5), xticks=[])
+    axes.set_yticks(range(len(shown)))
+    axes.set_yticklabels([f'{names[i]} ✓' if i in truth else names[i] for i in shown], fontsize=9)
+    for label, i in zip(axes.get_yticklabels(), shown, strict=True):
+        label.set_color(RIGHT if i in truth else INK)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def draw_keypoints(
+    axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]
+) -> None:
+    """Skeletons over the image; unsure joints are pale, very unsure ones left out.
+
+    Args:
+        axes: Where to draw.
+        image: shape [H x W x 3], RGB.
+        instances: ``keypoints``, shape [N x K x 2], and ``keypoint_scores``, shape [N x K].
+        meta: ``skeleton_links``, and colours of links and keypoints, as mmpose parses them.
+    """
+    show_image(axes, _faded(image, 0.25))
+    links = meta.get('skeleton_links', ())
+    link_colors = _colors(meta.get('skeleton_link_colors'), len(links))
+    all_points, all_scores = _numpy(instances.keypoints), _numpy(instances.keypoint_scores)
+    colors = _colors(meta.get('keypoint_colors'), all_points.shape[1])
+    outline = [Stroke(linewidth=5, foreground='white', alpha=0.8), Normal()]
+    for points, scores in zip(all_points, all_scores, strict=True):
+        alphas = np.where(scores >= JOINT_THRESHOLD, np.clip(2 * scores, 0.35, 1), 0)
+        for (a, b), color in zip(links, link_colors, strict=True):
+            if min(alphas[a], alphas[b]) > 0:
+                x, y = points[[a, b], :2].T
+                (line,) = axes.plot(x, y, color=color, linewidth=3, alpha=min(alphas[a], alphas[b]))
+                line.set_path_effects(outline)
+        for point, color, alpha in zip(points, colors, alphas, strict=True):
+            if alpha > 0:
+                axes.plot(
+                    *point[:2], 'o', color=color, alpha=alpha, markersize=6,
+                    markeredgecolor='white', zorder=3,
+                )  # fmt: skip
+
+
+def draw_labels(axes: Axes, image: np.ndarray, labels: np.ndarray, meta: Mapping[str, Any]) -> None:
+    """A label map, shape [H x W], over the image, shape [H x W x 3], RGB; label 0 is clear."""
+    palette = _palette(meta, int(labels.max()) + 1)
+    gray = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
+    background = _faded(gray, 0.35)
+    foreground = 0.3 * gray + 0.7 * palette[labels]
+    mixed = np.where((labels > 0)[..., None], foreground, background)
+    show_image(axes, mixed.astype(np.uint8))
+
+
+def draw_legend(axes: Axes, labels: np.ndarray, meta: Mapping[str, Any]) -> None:
+    """The names and colours of the labels, shape [H x W], that cover a visible area."""
+    axes.set_axis_off()
+    counts = np.bincount(labels.ravel())
+    counts[0] = 0
+    shown = [i for i in np.argsort(-counts) if counts[i] > SMALLEST_PART * labels.size]
+    names, palette = _names(meta, len(counts)), _palette(meta, len(counts)) / 255
+    patches = [Patch(color=palette[i], label=names[i]) for i in shown]
+    if patches:
+        axes.legend(
+            handles=patches, loc='upper left', frameon=False, fontsize=9, handlelength=1,
+            handleheight=1, borderaxespad=0, labelcolor=INK,
+        )  # fmt: skip
+
+
+def draw_boxes(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:
+    """Boxes, shape [N x 4] as x1, y1, x2, y2, with their labels and scores over the image."""
+    show_image(axes, image)
+    boxes, scores = _numpy(instances.bboxes), _numpy(instances.scores)
+    labels = _numpy(instances.labels)
+    count = int(labels.max(initial=-1)) + 1
+    names, palette = _names(meta, count), _palette(meta, count) / 255
+    for (x1, y1, x2, y2), score, label in zip(boxes, scores, labels, strict=True):
+        if score >= BOX_THRESHOLD:
+            color = palette[label]
+            axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, lw=2))
+            axes.text(
+                x1, y1, f'{names[label]} {score:.2f}', fontsize=8, color='white', va='bottom',
+                bbox=dict(facecolor=color, edgecolor='none', pad=1),
+            )  # fmt: skip
+
+
+def _aspect(image: np.ndarray) -> float:
+    return image.shape[1] / image.shape[0]
+
+
+def _faded(image: np.ndarray, share: float) -> np.ndarray:
+    """``image`` with this share of white."""
+    return (image * (1 - share) + 255 * share).astype(np.uint8)
+
+
+def _numpy(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if hasattr(values, 'detach') else np.asarray(values)
+
+
+def _names(meta: Mapping[str, Any], count: int) -> list[str]:
+    classes = list(meta.get('classes') or ())
+    return [str(classes[i]) if i < len(classes) else f'class {i}' for i in range(count)]
+
+
+def _colors(colors: Any, count: int) -> np.ndarray:
+    """Colours, shape [count x 3], in [0, 1]; blue where the data set says none."""
+    if colors is None or len(colors) != count:
+        return np.full((count, 3), (0.18, 0.5, 0.76))
+    return np.asarray(colors, float) / 255
+
+
+def _palette(meta: Mapping[str, Any], count: int) -> np.ndarray:
+    """Colours of at least ``count`` classes, shape [C x 3], in [0, 255]."""
+    palette: Sequence = meta.get('palette') or ()
+    if len(palette) >= count:
+        return np.asarray(palette, float).reshape(-1, 3)
+    colors = np.asarray(matplotlib.colormaps['tab20'].colors) * 255  # type: ignore[attr-defined]
+    return colors[np.arange(count) % len(colors)]

@@ -1,0 +1,136 @@
+"""The relations between the tasks, and the relation mask, as a heat map (GradSplit, Figure A-2).
+
+May import numpy and matplotlib's object interface (no global state).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from .cells import FAINT, INK
+
+# Inches.
+SQUARE = 1.15
+# Changes beyond this share of the largest are drawn in full colour, so that small ones differ.
+LEAST_RANGE = 0.02
+
+
+def draw_relations(
+    mask: NDArray[np.bool_],
+    tasks: Sequence[str],
+    changes: NDArray[np.float64] | None = None,
+    threshold: float | None = None,
+) -> Figure:
+    """Draw the relation mask, laid out as Table A-1: trained with (row), performance on (column).
+
+    Args:
+        mask: shape [T x T], ``m[t, t']`` of Eq. a-1: whether the steps of t' may move the filter
+            group of t.
+        tasks: Names of the tasks, T of them.
+        changes: shape [T x T]; row t', column t is ``A[t' -> t]``. Without it, the mask alone is
+            drawn.
+        threshold: The threshold of the mask.
+
+    Returns:
+        The figure, for :func:`~mmgradsplit.visualization.save_figure`.
+
+    Raises:
+        ValueError: If the shapes do not fit the tasks.
+    """
+    count = len(tasks)
+    for name, matrix in (('mask', mask), ('changes', changes)):
+        if matrix is not None and np.shape(matrix) != (count, count):
+            raise ValueError(
+                f'{name} of the {count} tasks {list(tasks)} must have the shape {(count, count)}, '
+                f'but has {np.shape(matrix)}'
+            )
+    masked = ~np.asarray(mask, bool).T
+    off_diagonal = ~np.eye(count, dtype=bool)
+    longest = 0.09 * max(map(len, tasks))
+    left, bottom, top = 0.75 + longest, 1.05, 1.75
+    width, height = left + count * SQUARE + 0.35, bottom + count * SQUARE + top
+    width = max(width, 5.6)
+    figure = Figure(figsize=(width, height), facecolor='white')
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes(
+        (left / width, bottom / height, count * SQUARE / width, count * SQUARE / height)
+    )
+    axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
+    axes.set_xticks(range(count), tasks, fontsize=11, color=INK)
+    axes.set_yticks(range(count), tasks, fontsize=11, color=INK)
+    axes.xaxis.tick_top()
+    axes.xaxis.set_label_position('top')
+    axes.set_xlabel('performance on', fontsize=11, color=FAINT, labelpad=8)
+    axes.set_ylabel('trained with', fontsize=11, color=FAINT, labelpad=8)
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+    colors = _colors(changes, masked, off_diagonal)
+    for row in range(count):
+        for column in range(count):
+            negative = bool(masked[row, column])
+            axes.add_patch(
+                Rectangle(
+                    (column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colors[row, column],
+                    edgecolor=INK, linewidth=2.2 if negative else 0,
+                )
+            )  # fmt: skip
+            text = '—' if row == column else _text(changes, row, column, negative)
+            luminance = colors[row, column, :3] @ (0.3, 0.59, 0.11)
+            axes.text(
+                column, row, text, ha='center', va='center', fontsize=12,
+                color='white' if luminance < 0.5 else INK,
+            )  # fmt: skip
+            if negative:
+                axes.text(
+                    column, row + 0.27, '✕ masked', ha='center', va='center', fontsize=8.5,
+                    color='white' if luminance < 0.5 else INK,
+                )  # fmt: skip
+
+    title = 'Relation mask' if threshold is None else f'Relation mask, threshold {threshold:g}'
+    summary = f'{masked[off_diagonal].sum()} of {count * (count - 1)} relations are masked'
+    note = (
+        '✕ masked: a task step of the row’s task leaves\n'
+        'the filter group of the column’s task as it is'
+    )
+    lines: tuple[tuple[str, float, dict[str, Any]], ...] = (
+        (title, 0.35, dict(fontsize=14, fontweight='bold', color=INK)),
+        (summary, 0.68, dict(fontsize=10.5, color=INK)),
+        (note, height - 0.5, dict(fontsize=9.5, color=INK if masked.any() else FAINT)),
+    )
+    for text, top, style in lines:
+        figure.text(0.35 / width, 1 - top / height, text, va='center', **style)
+    return figure
+
+
+def _text(changes: NDArray[np.float64] | None, row: int, column: int, negative: bool) -> str:
+    if changes is None:
+        return '0' if negative else '1'
+    return f'{100 * changes[row, column]:+.2f}%'.replace('-', '−')
+
+
+def _colors(
+    changes: NDArray[np.float64] | None, masked: NDArray[np.bool_], off_diagonal: NDArray[np.bool_]
+) -> np.ndarray:
+    """Colours of the squares, shape [T x T x 4]: red for a loss, blue for a gain, grey for none."""
+    if changes is None:
+        values, limit = np.where(masked, -0.6, 0.6), 1.0
+    else:
+        values = np.asarray(changes, float)
+        finite = np.abs(values[off_diagonal & np.isfinite(values)])
+        # The upper quartile, for one large loss would leave all the others without colour.
+        limit = max(LEAST_RANGE, float(np.quantile(finite, 0.75)) if finite.size else 0.0)
+    norm = TwoSlopeNorm(0.0, -limit, limit)
+    # Not to the ends of the colour map, which are nearly black.
+    shades = 0.5 + 0.7 * (norm(np.clip(values, -limit, limit)) - 0.5)
+    colors = matplotlib.colormaps['RdBu'](shades)
+    colors[~off_diagonal] = (0.93, 0.94, 0.95, 1)
+    return np.asarray(colors)

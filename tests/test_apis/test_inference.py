@@ -1,0 +1,99 @@
+"""Loading a model for prediction, and the command that draws what it predicts."""
+
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmgradsplit.apis.inference import load_model
+from mmgradsplit.registry import MODELS
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+default_scope = 'mmgradsplit'
+classifier = dict(
+    type='mmpretrain.ImageClassifier',
+    data_preprocessor=dict(mean=[120.0] * 3, std=[60.0] * 3, to_rgb=True),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', in_channels=64, num_classes=3),
+)
+model = dict(
+    type='MultiTaskModel',
+    backbone=dict(
+        type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8, out_indices=(3,),
+        norm_cfg=dict(type='GN', num_groups=2),
+    ),
+    tasks=dict(shape=classifier, color=classifier),
+)
+val_dataloader = dict(
+    shape=dict(dataset=dict(pipeline=[dict(type='Load'), dict(type='Resize', scale=(40, 72))])),
+)
+"""
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """A config, a checkpoint of it, and an image."""
+    config, checkpoint = tmp_path / 'small.py', tmp_path / 'small.pth'
+    config.write_text(CONFIG)
+    torch.manual_seed(7)
+    model = MODELS.build(Config.fromfile(config).model)
+    meta = dict(dataset_meta=dict(shape=dict(classes=('disc', 'box', 'star')), color={}))
+    torch.save(dict(state_dict=model.state_dict(), meta=meta), checkpoint)
+    image = tmp_path / 'photo.png'
+    cv2.imwrite(str(image), np.random.default_rng(0).integers(0, 256, (60, 40, 3), np.uint8))
+    return config, checkpoint, image
+
+
+def test_weights_names_and_size_are_loaded(files: tuple[Path, Path, Path]) -> None:
+    config, checkpoint, _ = files
+    model: Any = load_model(config, checkpoint, device='cpu')
+    saved = torch.load(checkpoint, weights_only=True)['state_dict']
+    assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
+    assert model.dataset_meta['shape']['classes'] == ('disc', 'box', 'star')
+    assert model.input_size == (40, 72)
+    assert not model.training
+
+
+def test_a_checkpoint_of_another_model_is_an_error(files: tuple[Path, Path, Path]) -> None:
+    config, checkpoint, _ = files
+    other = Config.fromfile(config)
+    other.model.tasks.shape.head.num_classes = 5
+    with pytest.raises(RuntimeError, match=r'shape\.head'):
+        load_model(other, checkpoint)
+
+
+def test_missing_files_are_named(files: tuple[Path, Path, Path]) -> None:
+    config, _, _ = files
+    with pytest.raises(FileNotFoundError, match=r"no config file 'nowhere\.py'"):
+        load_model('nowhere.py')
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint 'nowhere\.pth'"):
+        load_model(config, 'nowhere.pth')
+
+
+def test_a_single_task_model_is_an_error(files: tuple[Path, Path, Path]) -> None:
+    cfg = Config.fromfile(files[0])
+    cfg.model = dict(type='mmpretrain.LeNet5')
+    with pytest.raises(ValueError, match=r"model\.type is 'LeNet5'"):
+        load_model(cfg)
+
+
+def test_the_command_writes_a_panel_for_each_image(
+    files: tuple[Path, Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config, checkpoint, image = files
+    out = image.parent / 'drawn'
+    arguments = [config, checkpoint, image, '--out', out, '--size', 32, 64, '--device', 'cpu']
+    options = ['--cfg-options', 'model.backbone.out_indices=(3,)']
+    monkeypatch.setattr(sys, 'argv', ['predict.py', *map(str, arguments), *options])
+    runpy.run_path(str(ROOT / 'tools' / 'predict.py'), run_name='__main__')
+    assert capsys.readouterr().out.split()[-1] == str(out / 'photo.png')
+    assert cv2.imread(str(out / 'photo.png')) is not None

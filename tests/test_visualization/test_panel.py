@@ -1,0 +1,132 @@
+"""What a panel shows of each kind of prediction, read back from the figure."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+from mmpose.structures import PoseDataSample
+from mmpretrain.structures import DataSample
+from mmseg.structures import SegDataSample
+
+from mmgradsplit.visualization import Neighbour, draw_panel, save_figure
+from mmgradsplit.visualization.cells import RIGHT, WRONG
+
+IMAGE = np.full((40, 20, 3), (200, 100, 50), np.uint8)
+METAS: dict[str, dict[str, Any]] = dict(
+    attribute=dict(classes=[f'name{i}' for i in range(20)]),
+    pose=dict(skeleton_links=[(0, 1), (1, 2)], skeleton_link_colors=[[255, 0, 0], [0, 255, 0]]),
+    parsing=dict(classes=('nothing', 'hat', 'coat'), palette=[[0, 0, 0], [255, 0, 0], [0, 255, 0]]),
+)
+
+
+def attributes(scores: list[float]) -> DataSample:
+    return DataSample().set_pred_score(torch.tensor(scores))
+
+
+def pose(scores: list[float]) -> PoseDataSample:
+    sample = PoseDataSample()
+    points = np.array([[[3.0, 4.0], [5.0, 6.0], [7.0, 8.0]]])
+    sample.pred_instances = InstanceData(keypoints=points, keypoint_scores=np.array([scores]))
+    return sample
+
+
+def parsing() -> SegDataSample:
+    labels = torch.zeros(1, 40, 20, dtype=torch.long)
+    labels[:, 10:30] = 2
+    sample = SegDataSample()
+    sample.set_data(dict(pred_sem_seg=PixelData(data=labels)))
+    return sample
+
+
+def embedding() -> DataSample:
+    sample = DataSample()
+    sample.set_field(torch.zeros(4), 'embedding')
+    return sample
+
+
+def headings(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.texts]
+
+
+def test_tasks_that_are_not_there_are_left_out() -> None:
+    two = draw_panel(IMAGE, dict(reid=embedding(), pose=pose([1, 1, 1])), METAS, title='T')
+    assert headings(two) == ['T', 'input', 'pose']
+    assert len(two.axes) == 2
+    everything = dict(
+        attribute=attributes([0.1] * 20), reid=embedding(), pose=pose([1, 1, 1]), parsing=parsing()
+    )
+    four = draw_panel(IMAGE, everything, METAS)
+    assert headings(four) == ['', 'input', 'attribute', 'pose', 'parsing', '']
+    assert len(four.axes) == 5
+
+
+def test_the_highest_scores_and_the_true_classes_have_bars() -> None:
+    scores = [i / 20 for i in range(20)]
+    figure = draw_panel(
+        IMAGE, dict(attribute=attributes(scores)), METAS, truth=dict(attribute={0, 19})
+    )
+    names = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    expected = [f'name{i}' for i in range(18, 8, -1)]
+    assert names == ['name19 ✓', *expected, 'name0 ✓']
+
+
+def test_unsure_joints_are_left_out() -> None:
+    figure = draw_panel(IMAGE, dict(pose=pose([0.9, 0.9, 0.01])), METAS)
+    lines = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 2]
+    (link,) = lines
+    np.testing.assert_allclose(link.get_xydata(), [[3, 4], [5, 6]])
+    assert to_rgb(link.get_color()) == (1, 0, 0)
+
+
+def test_only_the_parts_present_are_in_the_legend() -> None:
+    figure = draw_panel(IMAGE, dict(parsing=parsing()), METAS)
+    legend = figure.axes[2].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ['coat']
+    shown = figure.axes[1].images[0].get_array()
+    inside, outside = shown[20, 10].astype(int), shown[5, 10].astype(int)
+    assert inside[1] > inside[0] + 100  # coats are green
+    assert outside.max() - outside.min() <= 1  # the rest is grey
+
+
+def test_boxes_of_a_detector() -> None:
+    sample = DetDataSample()
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([[1.0, 2.0, 11.0, 22.0], [0.0, 0.0, 5.0, 5.0]]),
+        scores=torch.tensor([0.9, 0.1]),
+        labels=torch.tensor([1, 0]),
+    )
+    figure = draw_panel(IMAGE, dict(people=sample), dict(people=dict(classes=('cat', 'dog'))))
+    (box,) = figure.axes[1].patches
+    assert (box.get_xy(), box.get_width(), box.get_height()) == ((1, 2), 10, 20)
+    assert figure.axes[1].texts[0].get_text() == 'dog 0.90'
+
+
+def test_neighbours_have_frames_and_distances() -> None:
+    neighbours = [Neighbour(IMAGE, 0.125, True), Neighbour(IMAGE, 0.5, False)]
+    figure = draw_panel(IMAGE, {}, {}, neighbours=neighbours)
+    frames = [axes.spines['left'].get_edgecolor()[:3] for axes in figure.axes[1:]]
+    assert frames == [to_rgb(RIGHT), to_rgb(WRONG)]
+    assert [axes.get_xlabel() for axes in figure.axes[1:]] == ['0.125', '0.500']
+
+
+def test_what_the_data_set_does_not_say_is_drawn_without(tmp_path: Path) -> None:
+    predictions = dict(attribute=attributes([0.5]), pose=pose([1, 1, 1]), parsing=parsing())
+    file = save_figure(draw_panel(IMAGE, predictions, {}), tmp_path / 'new' / 'panel.png')
+    picture = cv2.imread(str(file))
+    assert picture is not None
+    # The input is shown with its channels in order.
+    pixels = picture.reshape(-1, 3)
+    assert np.any(np.all(pixels == (200, 100, 50), axis=1))
+
+
+def test_no_state_is_shared_with_pyplot() -> None:
+    from matplotlib import pyplot
+
+    draw_panel(IMAGE, {}, {})
+    assert pyplot.get_fignums() == []
