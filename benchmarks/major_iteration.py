@@ -1,8 +1,8 @@
 """Time and memory of a major iteration: bare PyTorch, multi-head baseline, GradSplit.
 
-All three train the network of the config on the same batches, which stay in memory. In one run they
-take turns, so that a noisy machine slows all of them; the table gives medians and ratios. Peak memory
-is measured in a fresh process for each.
+All three train the network of the config on the same batches, which stay in memory. In one run
+they take turns, so that a noisy machine slows all of them; the table gives medians and ratios. Peak
+memory is measured in a fresh process for each.
 
 Example:
     python benchmarks/major_iteration.py configs/gradsplit/r50gn_4task.py --repeats 20 \
@@ -42,7 +42,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--repeats', type=int, default=10, help='timed major iterations of each')
     parser.add_argument('--batch-size', type=int, help='batch size of every task')
     parser.add_argument('--threads', type=int, default=torch.get_num_threads())
-    parser.add_argument('--memory-of', choices=[BARE, MULTI_HEAD, GRADSPLIT], help=argparse.SUPPRESS)
+    kinds = [BARE, MULTI_HEAD, GRADSPLIT]
+    parser.add_argument('--memory-of', choices=kinds, help=argparse.SUPPRESS)
     parser.add_argument('--out', help='JSON file for the numbers')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args()

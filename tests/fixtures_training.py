@@ -23,6 +23,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradsplit.apis import train
 from mmgradsplit.registry import HOOKS
@@ -178,7 +179,7 @@ def reid_task(root: Path, batch_size: int) -> dict:
                 type='mmgradsplit.ReIDHead',
                 in_channels=64,
                 conv_channels=8,
-                num_classes=4,
+                num_classes=16,
                 norm_cfg=GN,
                 loss=dict(type='CrossEntropyLoss'),
             ),
@@ -260,9 +261,7 @@ def parsing_task(root: Path, batch_size: int) -> dict:
             type='BaseSegDataset',
             data_root=str(root / 'parsing'),
             data_prefix=dict(img_path=f'{split}_images', seg_map_path=f'{split}_labels'),
-            metainfo=dict(
-                classes=tuple('abcd'), palette=[[60 * i] * 3 for i in range(NUM_PARTS)]
-            ),
+            metainfo=dict(classes=tuple('abcd'), palette=[[60 * i] * 3 for i in range(NUM_PARTS)]),
             img_suffix='.png',
             pipeline=[
                 dict(type='LoadImageFromFile'),
@@ -437,6 +436,16 @@ def load(path: Path) -> dict:
 
 
 # ---- processes that are killed ----
+
+
+@HOOKS.register_module(force=True)
+class FrozenNormsHook(Hook):
+    """Keeps batch norms in evaluation mode: no statistics of the batch of one process."""
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        for module in runner.model.modules():
+            if isinstance(module, _BatchNorm):
+                module.eval()
 
 
 @HOOKS.register_module(force=True)

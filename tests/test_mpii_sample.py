@@ -47,12 +47,13 @@ def test_pose_fits_real_images(tmp_path: Path) -> None:
         loader.update(batch_size=5, num_workers=0)
         dataset = loader.dataset
         dataset.update(data_root=str(SAMPLE), ann_file='test_mpii.json', data_prefix=dict(img=''))
+        target = [dict(type='GenerateTarget', encoder=codec)]
         # The very pictures are to be fitted, so they are not augmented.
         dataset.pipeline = [
             dict(type='LoadImage'),
             dict(type='GetBBoxCenterScale'),
             dict(type='TopdownAffine', input_size=INPUT),
-            *([dict(type='GenerateTarget', encoder=codec)] if 'headbox_file' not in dataset else []),
+            *([] if 'headbox_file' in dataset else target),
             dict(type='PackPoseInputs'),
         ]
     cfg.val_dataloader.pose.dataset.headbox_file = str(tmp_path / 'headboxes.mat')

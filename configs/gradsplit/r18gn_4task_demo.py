@@ -24,7 +24,7 @@ model = dict(
                 in_channels=8 * width,
                 deconv_out_channels=(64, 64, 64),
                 decoder=codec,
-                # From random weights, the published initialisation stays at empty heatmaps for long.
+                # The published initialisation stays at empty heatmaps for long.
                 loss=dict(loss_weight=1000.0),
                 init_cfg=kaiming,
             ),
@@ -32,7 +32,7 @@ model = dict(
         ),
         parsing=dict(
             data_preprocessor=dict(size=(128, 128)),
-            # Layer4 of a 128 x 128 image has 4 x 4 positions, so the head reads layers 2 and 3 as well.
+            # Layer4 of such an image has 4 x 4 positions: the head reads layers 2 and 3 as well.
             decode_head=dict(
                 in_channels=[2 * width, 4 * width, 8 * width],
                 in_index=[1, 2, 3],
@@ -45,15 +45,14 @@ model = dict(
 
 resize = dict(type='Resize', scale=(64, 128), interpolation='bilinear')
 flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
-erase = dict(type='RandomErasing', erase_prob=0.3, max_area_ratio=0.2)
 reid_keys = ('img_path', 'person_id', 'camera_id', 'is_query')
 train_dataloader = dict(
     attribute=dict(
-        batch_size=32,
+        batch_size=48,
         num_workers=1,
         dataset=dict(
             data_root=root + '/pa100k',
-            pipeline=[dict(type='LoadImageFromFile'), resize, flip, erase, dict(type='PackInputs')],
+            pipeline=[dict(type='LoadImageFromFile'), resize, flip, dict(type='PackInputs')],
         ),
     ),
     reid=dict(
@@ -62,7 +61,7 @@ train_dataloader = dict(
         sampler=dict(batch_size=32, num_instances=4),
         dataset=dict(
             data_root=root + '/market1501',
-            pipeline=[dict(type='LoadImageFromFile'), resize, flip, erase, dict(type='PackInputs')],
+            pipeline=[dict(type='LoadImageFromFile'), resize, flip, dict(type='PackInputs')],
         ),
     ),
     pose=dict(
@@ -89,9 +88,7 @@ train_dataloader = dict(
                 dict(type='LoadImageFromFile'),
                 dict(type='LoadAnnotations'),
                 dict(type='Resize', scale=(128, 128), keep_ratio=False),
-                dict(
-                    type='RandomFlip', prob=0.5, swap_seg_labels=[(14, 15), (16, 17), (18, 19)]
-                ),
+                dict(type='RandomFlip', prob=0.5, swap_seg_labels=[(14, 15), (16, 17), (18, 19)]),
                 dict(type='PackSegInputs'),
             ],
         ),
@@ -145,10 +142,15 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
-optim_wrapper = dict(optimizer=dict(lr=0.002))
+train_cfg = dict(max_epochs=6, iters_per_epoch=100, val_begin=6, val_interval=6)
+optim_wrapper = dict(optimizer=dict(lr=0.001))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=50, by_epoch=False),
-    dict(type='CosineAnnealingLR', T_max=450, begin=50, end=500, by_epoch=False),
+    dict(type='CosineAnnealingLR', T_max=550, begin=50, end=600, by_epoch=False),
 ]
 default_hooks = dict(logger=dict(interval=25))
+custom_hooks = [
+    # The multi-head baseline of the demo, where it was run.
+    dict(type='SummaryHook', baseline='work_dirs/multihead_r18gn_4task_demo'),
+    dict(type='PanelHook', num_images=4),
+]

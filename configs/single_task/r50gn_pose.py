@@ -1,5 +1,5 @@
-# Single-task network for pose (Table 2, single-task networks): the four-task config with one task.
-_base_ = '../multihead/r50gn_4task.py'
+# Single-task network for pose (Table 2): the four-task config with one task.
+_base_ = '../multihead/multihead_r50gn_4task.py'
 tasks = ['pose']
 
 model = dict(tasks=dict({t: _base_.model.tasks[t] for t in tasks}, _delete_=True))

@@ -1,4 +1,4 @@
-"""Folders that a converter makes: whole or not there, and never overwritten. Standard library only."""
+"""Folders that a converter makes: whole or not there, never overwritten. Standard library only."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ def make_folder(
 ) -> Path:
     """Make a data set's folder, unless it was made with the same arguments already.
 
-    It is written beside its place and moved there when whole, so a folder ``out`` is a finished one.
+    It is written beside its place and moved there when whole: a folder ``out`` is a finished one.
 
     Args:
         out: The folder.
@@ -48,9 +48,7 @@ def _is_made(out: Path, arguments: dict[str, Any]) -> bool:
     if not (out / DONE).is_file():
         raise FileExistsError(f'{out} exists and is no data set made here: choose another folder.')
     made_with = json.loads((out / DONE).read_text())['arguments']
-    differing = sorted(
-        k for k in {*arguments, *made_with} if made_with.get(k) != arguments.get(k)
-    )
+    differing = sorted(k for k in {*arguments, *made_with} if made_with.get(k) != arguments.get(k))
     if differing:
         raise FileExistsError(
             f'{out} was made with another {", ".join(differing)}: remove it, or choose another '

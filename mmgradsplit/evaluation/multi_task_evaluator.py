@@ -44,8 +44,8 @@ class MultiTaskEvaluator(Evaluator):
                 reference = reference.get('value')
             if not isinstance(reference, int | float) or reference == 0 or math.isnan(reference):
                 raise ValueError(
-                    f"references: the single-task value of '{name}' is {reference}; delta_m divides "
-                    'by it, so give the measured value'
+                    f"references: the single-task value of '{name}' is {reference}; delta_m "
+                    'divides by it, so give the measured value'
                 )
             self.references[name] = float(reference)
         named = sorted(name.split('/')[0] for name in self.references)
@@ -69,7 +69,7 @@ class MultiTaskEvaluator(Evaluator):
     def process(self, data_samples: Sequence, data_batch: Any | None = None) -> None:
         """Pass predictions on to the evaluator of the batch's task."""
         if data_batch is None:
-            raise ValueError("MultiTaskEvaluator needs the batch, which tells the task")
+            raise ValueError('MultiTaskEvaluator needs the batch, which tells the task')
         self.evaluators[data_batch['task']].process(data_samples, data_batch)
 
     def evaluate(self, size: int) -> dict[str, float]:

@@ -43,7 +43,8 @@ class TaskPreprocessor(nn.Module):
         if task not in self._tasks[0]:
             raise KeyError(f"no task '{task}' in this model, which has {list(self._tasks[0])}")
         rest = {key: value for key, value in data.items() if key != 'task'}
-        return dict(self._tasks[0][task].data_preprocessor(rest, training), task=task)
+        model: Any = self._tasks[0][task]
+        return dict(model.data_preprocessor(rest, training), task=task)
 
 
 @MODELS.register_module()

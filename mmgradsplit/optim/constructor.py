@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from numpy.typing import NDArray
@@ -19,8 +18,8 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from mmgradsplit.functional import spans
 from mmgradsplit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
-from .grad_split import GradSplitOptimWrapper, Leaf, TaskUpdate
-from .relations import load_mask
+from .grad_split import GradSplitOptimWrapper, Leaf, TaskUpdate, unwrapped
+from .relations import load_changes, load_mask
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
 SHARED = 'shared'
@@ -90,17 +89,17 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def __call__(self, model: nn.Module) -> GradSplitOptimWrapper:
         """Build the wrapper for a :class:`~mmgradsplit.models.MultiTaskModel`."""
-        model = model.module if is_model_wrapper(model) else model
-        if not (hasattr(model, 'tasks') and hasattr(model, 'backbone')):
+        bare = unwrapped(model)
+        if not (hasattr(bare, 'tasks') and hasattr(bare, 'backbone')):
             raise ValueError(
                 f'GradSplitOptimWrapper needs a MultiTaskModel, but the model is a '
-                f'{type(model).__name__}; set model.type'
+                f'{type(bare).__name__}; set model.type'
             )
-        tasks = list(model.tasks)
+        tasks = list(bare.tasks)
         mask = load_mask(self.relations, tasks, self.threshold)
-        leaves_of = self._leaves(model, tasks, mask)
+        leaves_of = self._leaves(bare, tasks, mask)
         groups: list[dict] = []
-        self.add_params(groups, model)
+        self.add_params(groups, bare)
         leaves = [leaf for group in groups for leaf in leaves_of[group['params'][0]]]
         wrappers: dict[str, OptimWrapper] = {}
         updates: dict[str, TaskUpdate] = {}
@@ -116,8 +115,12 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             for task in tasks:
                 wrappers[task] = self._build_wrapper(groups, leaves_of, [task])
                 updates[task] = TaskUpdate(task, wrappers[task], leaves, {}, steps=True)
-        names = {param: name for name, param in model.named_parameters()}
-        return GradSplitOptimWrapper(wrappers, updates, leaves, names, mask)
+        names = {param: name for name, param in bare.named_parameters()}
+        literal = isinstance(self.relations, str) and self.relations in ('all', 'none')
+        changes = None if literal else load_changes(self.relations, tasks)
+        return GradSplitOptimWrapper(
+            wrappers, updates, leaves, names, mask, changes, self.threshold
+        )
 
     def _build_wrapper(
         self, groups: list[dict], leaves_of: dict[nn.Parameter, list[Leaf]], tasks: Sequence[str]
@@ -127,7 +130,8 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         for group in groups:
             options = {key: value for key, value in group.items() if key != 'params'}
             # Parameters with the same options form one group, which the optimizer steps at once.
-            target = merged.setdefault(repr(sorted(options.items())), dict(options, params=[]))
+            key = repr(sorted(options.items()))
+            target = merged.setdefault(key, dict(options, params=[]))
             target['params'].extend(
                 leaf.param
                 for leaf in leaves_of[group['params'][0]]
@@ -140,7 +144,7 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         )
 
     def _leaves(
-        self, model: nn.Module, tasks: list[str], mask: NDArray[np.bool_]
+        self, model: Any, tasks: list[str], mask: NDArray[np.bool_]
     ) -> dict[nn.Parameter, list[Leaf]]:
         """The leaves of every parameter of the model."""
         split = self._split_parameters(model.backbone, len(tasks))

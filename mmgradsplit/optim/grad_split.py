@@ -16,6 +16,11 @@ from mmgradsplit.registry import OPTIM_WRAPPERS
 from .held_gradients import HeldGradients
 
 
+def unwrapped(model: nn.Module) -> Any:
+    """The model inside DistributedDataParallel, or the model."""
+    return model.module if is_model_wrapper(model) else model
+
+
 @dataclass(frozen=True)
 class Leaf:
     """What an optimizer holds for the channels ``[start, stop)`` of a parameter.
@@ -98,15 +103,15 @@ class TaskUpdate:
         # Without no_sync: under it, DistributedDataParallel would take the parameters that other
         # tasks have used since for this task's. And so all ranks wait with the same gradients,
         # which one checkpoint holds.
-        model = model.module if is_model_wrapper(model) else model
-        with self.optim_wrapper.optim_context(model), self.held_gradients:
+        bare = unwrapped(model)
+        with self.optim_wrapper.optim_context(bare), self.held_gradients:
             yield
 
     def update_params(self, loss: Tensor) -> None:
         """Back-propagate ``loss`` and move what a task step of this task may move."""
         wrapper = self.optim_wrapper
-        for source, grad in self.pending.items():
-            source.grad = grad
+        for source, waiting in self.pending.items():
+            source.grad = waiting
         self.pending.clear()
         wrapper.backward(wrapper.scale_loss(loss))
         if not wrapper.should_update():
@@ -120,8 +125,8 @@ class TaskUpdate:
                 self.sums[leaf.param] = grad if earlier is None else earlier.add_(grad)
         self._clear_sources()
         if self.steps:
-            for param, grad in self.sums.items():
-                param.grad = grad
+            for param, total in self.sums.items():
+                param.grad = total
             self.sums.clear()
             wrapper.step()
             wrapper.zero_grad()
@@ -153,6 +158,8 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         leaves: All leaves of the model.
         names: Name of each parameter of the model, for the checkpoint.
         mask: shape [T x T], the relation mask, for pictures and logs.
+        changes: shape [T x T], the relative changes behind the mask, if there are any.
+        threshold: The threshold of the mask.
     """
 
     def __init__(
@@ -162,19 +169,23 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         leaves: Sequence[Leaf],
         names: Mapping[nn.Parameter, str],
         mask: NDArray[np.bool_],
+        changes: NDArray[np.float64] | None,
+        threshold: float,
     ) -> None:
         super().__init__(**optim_wrappers)
         self.updates = dict(updates)
         self.leaves = list(leaves)
         self.names = dict(names)
         self.mask = mask
+        self.changes = changes
+        self.threshold = threshold
 
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks in the order of the filter groups."""
         return list(self.updates)
 
-    def __getitem__(self, task: str) -> TaskUpdate:  # type: ignore[override]
+    def __getitem__(self, task: str) -> TaskUpdate:
         """The update of one task."""
         return self.updates[task]
 

@@ -15,9 +15,7 @@ class _HeldConv2d(torch.autograd.Function):
     """``conv2d`` whose weight gradient is computed for the held output channels, zero elsewhere."""
 
     @staticmethod
-    def forward(
-        ctx: Any, inputs: Tensor, weight: Tensor, spans: Spans, options: tuple
-    ) -> Tensor:
+    def forward(ctx: Any, inputs: Tensor, weight: Tensor, spans: Spans, options: tuple) -> Tensor:
         ctx.save_for_backward(inputs, weight)
         ctx.spans, ctx.options = spans, options
         return torch.conv2d(inputs, weight, None, *options)

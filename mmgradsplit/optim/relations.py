@@ -1,4 +1,4 @@
-"""Reads relations between tasks from a config or a file. May import the mathematics and mmengine."""
+"""Reads relations between tasks from a config or a file. May import mathematics and mmengine."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -116,5 +116,6 @@ def _checked(
 ) -> NDArray[np.float64]:
     np.fill_diagonal(changes, 0.0)
     for i, j in np.argwhere(np.isnan(changes)):
-        raise ValueError(f'{origin}: the relation {tasks[i]} -> {tasks[j]} is NaN; measure it again')
+        name = f'{tasks[i]} -> {tasks[j]}'
+        raise ValueError(f'{origin}: the relation {name} is NaN; measure it again')
     return changes

@@ -121,9 +121,7 @@ def draw_scores(
         spine.set_visible(False)
 
 
-def draw_keypoints(
-    axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]
-) -> None:
+def draw_keypoints(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:
     """Skeletons over the image; unsure joints are pale, very unsure ones left out.
 
     Args:

@@ -107,7 +107,8 @@ def draw_panel(
 
 def _left_edges(cells: Sequence[Cell], widths: Sequence[float]) -> list[float]:
     """Left edge of each cell in inches; bars have their labels on the left, a legend is close."""
-    edges, right = [], MARGIN
+    edges: list[float] = []
+    right = MARGIN
     for cell, width in zip(cells, widths, strict=True):
         # Before the first cell, there is the margin already.
         gap = (GAP if cell.title else GAP / 2) if edges else 0.0

@@ -134,7 +134,7 @@ def test_same_arguments_return_at_once_and_others_refuse(sources, tmp_path):
 
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'diary.txt').write_text('dear diary')
-    with pytest.raises(FileExistsError, match=r'mine exists and is no digits set'):
+    with pytest.raises(FileExistsError, match=r'mine exists and is no data set made here'):
         make_digits(**options | dict(out=tmp_path / 'mine'))
 
 

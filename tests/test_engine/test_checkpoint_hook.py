@@ -108,6 +108,7 @@ def test_there_is_always_a_whole_checkpoint(
 
 def test_a_better_validation_of_the_same_epoch_stays(data: Path, tmp_path: Path) -> None:
     cfg = tiny_config(data, TASKS)
+    cfg.train_cfg.max_epochs = 1
     cfg.default_hooks.checkpoint.update(save_best='attribute/MA', rule='greater')
     runner = run(cfg, tmp_path)
     best = Path(runner.message_hub.get_info('best_ckpt'))

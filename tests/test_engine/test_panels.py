@@ -26,12 +26,6 @@ CAMERAS = (1, 2, 3)
 ATTRIBUTES = len(PA100K.METAINFO['classes'])
 
 
-@pytest.fixture(autouse=True)
-def unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave configs unformatted: mmengine does it several times a run, and it takes seconds."""
-    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: (text, True))
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """Four persons of one colour each, before three cameras, as Market-1501 and PA-100K."""

@@ -62,9 +62,7 @@ def assert_same_checkpoint(ours: Path, theirs: Path) -> None:
     ],
     ids=['by epoch', 'by iteration', 'accumulating'],
 )
-def test_killed_at_five_moments(
-    data: Path, tmp_path: Path, by_epoch: bool, options: dict
-) -> None:
+def test_killed_at_five_moments(data: Path, tmp_path: Path, by_epoch: bool, options: dict) -> None:
     """At five random moments, and once more in the middle of writing a checkpoint."""
     rng = np.random.default_rng(len(options) + by_epoch)
     iterations = sorted(rng.choice(range(1, 12), size=5, replace=False).tolist())
@@ -106,7 +104,9 @@ def test_resume_at_every_iteration(data: Path, tmp_path: Path) -> None:
             )
 
 
-@pytest.mark.parametrize('randomness', [{'seed': None}, {'seed': 99}], ids=['no seed', 'another seed'])
+@pytest.mark.parametrize(
+    'randomness', [{'seed': None}, {'seed': 99}], ids=['no seed', 'another seed']
+)
 def test_a_resumed_run_has_the_seed_of_the_first_one(
     data: Path, tmp_path: Path, randomness: dict
 ) -> None:

@@ -107,7 +107,7 @@ def test_seek_and_workers_do_not_change_a_batch(sampler: Callable, num_workers: 
 
 def test_infinite_sampler_goes_on_without_an_end() -> None:
     drawn = indices(read(TaskStream(loader(sampler=InfiniteSampler), 'a', 0), 5))
-    assert Counter(index for batch in drawn for index in batch) == {i: 2 for i in range(10)}
+    assert Counter(index for batch in drawn for index in batch) == dict.fromkeys(range(10), 2)
 
 
 def test_augmentation_differs_by_place() -> None:
@@ -181,9 +181,7 @@ class Logged(Noise):
 def test_the_next_batch_is_prepared_while_this_one_is_used(tmp_path: Path) -> None:
     def logged(task: str) -> DataLoader:
         (tmp_path / task).mkdir()
-        return loader(
-            batch_size=1, num_workers=1, dataset=Logged(tmp_path / task), shuffle=False
-        )
+        return loader(batch_size=1, num_workers=1, dataset=Logged(tmp_path / task), shuffle=False)
 
     loaders = {task: logged(task) for task in ('a', 'b')}
     batches = RoundRobinDataLoader(loaders, iters_per_epoch=5, seed=0)
@@ -233,7 +231,6 @@ def test_a_sample_that_cannot_be_read_is_named(num_workers: int) -> None:
     broken = loader(dataset=Broken(), num_workers=num_workers, shuffle=False)
     with pytest.raises(RuntimeError, match=message):
         next(TaskStream(broken, 'a', 0))
-
 
     with pytest.raises(RuntimeError, match=message):
         next(iter(SequentialDataLoader({'a': broken})))

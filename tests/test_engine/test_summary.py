@@ -190,6 +190,7 @@ def test_lower_may_be_better() -> None:
     text = render_table({'trained': {'depth/rmse': 0.5}}, {'depth/rmse': 1.0}, {'depth/rmse'})
     assert cells(text)[-1] == ['delta_m', '50.00', '0.00']
 
+
 DISTRIBUTED = """
 import sys
 sys.path.insert(0, {tests!r})

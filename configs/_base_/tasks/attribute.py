@@ -42,9 +42,7 @@ attribute = dict(
         batch_size=64,
         num_workers=2,
         sampler=dict(type='DefaultSampler', shuffle=False),
-        dataset=dict(
-            **_dataset, split='test', pipeline=[*_pipeline_head, dict(type='PackInputs')]
-        ),
+        dataset=dict(**_dataset, split='test', pipeline=[*_pipeline_head, dict(type='PackInputs')]),
     ),
     val_evaluator=dict(type='AttributeMetric'),
 )

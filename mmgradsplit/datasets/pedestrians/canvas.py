@@ -3,6 +3,7 @@
 Everything round in a drawing is the outline of a tube or of an ellipsoid in space.
 May import the skeleton.
 """
+
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -289,7 +290,7 @@ class Canvas:
         size = (width // _FACTOR, height // _FACTOR)
         shade = cv2.blur(self.shade, (3, 3))
         shaded = cv2.multiply(self.colour, cv2.merge([shade] * 3), scale=1 / PLAIN)
-        cover = (self.codes > 0).astype(np.float32)
         colour = cv2.resize(shaded, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        cover = cv2.resize(cover, size, interpolation=cv2.INTER_AREA)
+        drawn = (self.codes > 0).astype(np.float32)
+        cover = np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), np.float32)
         return colour, cover[..., None], self.codes[::_FACTOR, ::_FACTOR].copy()

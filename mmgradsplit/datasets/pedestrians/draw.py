@@ -1,17 +1,16 @@
-"""Drawing of a person: body, clothes and what is carried, from back to front.
+"""Drawing of a person from back to front: body and clothes.
 
-May import the names, the person, the skeleton, the canvas and the head.
+May import the names, the person, the skeleton, the canvas, the head and the things.
 """
-from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from .canvas import DARK, LIT, Canvas, Tube, View, capsule, tube
 from .head import Head, draw_neck, draw_scarf
-from .names import BACKPACK, HANDBAG, HELD_OBJECT, LOGO, SEAT, SHOULDER_BAG, part
-from .person import Colour, Garment, Person
+from .names import LOGO, part
+from .person import Colour, Garment, Person, shaded
 from .skeleton import SIDES, Array, Body, Figure
+from .things import Draw, Layer, ThingPainter
 
 _UPPER_PART = {
     'shirt': 'UpperClothes', 'jacket': 'Coat', 'coat': 'Coat', 'dress': 'Dress',
@@ -34,11 +33,6 @@ def garment_label(person: Person) -> int:
     return part(_UPPER_PART[person.upper_kind])
 
 
-def _shaded(colour: Colour, factor: float) -> Colour:
-    blue, green, red = (int(min(255, factor * c)) for c in colour)
-    return blue, green, red
-
-
 class FigurePainter:
     """Draws one figure onto a canvas.
 
@@ -56,11 +50,11 @@ class FigurePainter:
         self.canvas, self.view, self.person = canvas, view, person
         self.body, self.figure, self.joints = body, figure, figure.joints
         self.head = Head(canvas, view, person, body, figure)
-        self.layers: list[tuple[float, Callable[[], None]]] = []
+        self.layers: list[Layer] = []
 
     def paint(self) -> None:
         """Collect the layers, sort them by depth and draw them."""
-        person, view, joints = self.person, self.view, self.joints
+        canvas, person, view, joints = self.canvas, self.person, self.view, self.joints
         chest = view.depth(np.stack([joints['pelvis'], joints['thorax']]))
         self._add(view.depth(self.head.back_hair_centre), self.head.draw_back_hair)
         self._add(view.depth(joints['head_centre']) + 0.08, self.head.draw)
@@ -71,13 +65,11 @@ class FigurePainter:
             self._arm_layers(side)
         if person.lower_kind == 'skirt' or person.upper_kind in ('dress', 'coat'):
             self._add(chest - 0.15, self._skirt)
-        if self.figure.seated:
-            self._add(-9.0, self._seat)
-        self._bag_layers(chest)
+        self.layers += ThingPainter(canvas, view, person, self.body, self.figure).layers(chest)
         for _, draw in sorted(self.layers, key=lambda layer: layer[0]):
             draw()
 
-    def _add(self, depth: float, draw: Callable[[], None]) -> None:
+    def _add(self, depth: float, draw: Draw) -> None:
         self.layers.append((depth, draw))
 
     # ------------------------------------------------------------------ cloth and skin
@@ -88,7 +80,7 @@ class FigurePainter:
         outline = shape.patch()
         canvas.fill(outline, colour, code)
         if caps:
-            for middle, across in zip(shape.middle, shape.across):
+            for middle, across in zip(shape.middle, shape.across, strict=True):
                 canvas.disc(middle, float(np.hypot(*across)), colour, code)
         dark = (-1.0, -0.42) if light > 0 else (0.42, 1.0)
         lit = (0.2, 0.62) if light > 0 else (-0.62, -0.2)
@@ -103,18 +95,20 @@ class FigurePainter:
         canvas, second = self.canvas, garment.second
         if garment.pattern in ('stripes', 'plaid'):
             width = size * (0.5 if garment.pattern == 'stripes' else 0.3)
-            for start in np.arange(v0 + 0.3 * size, v1 - width, size):
+            starts = np.arange(v0 + 0.3 * size, v1 - width, size).tolist()
+            for start in starts:
                 canvas.tint(shape.patch(start, start + width), second)
         if garment.pattern == 'plaid':
             for middle in (-0.62, 0.0, 0.62):
                 canvas.tint(shape.patch(v0, v1, middle - 0.13, middle + 0.13), second)
-                for start in np.arange(v0 + 0.3 * size, v1 - width, size):
+                for start in starts:
                     cross = shape.patch(start, start + width, middle - 0.13, middle + 0.13)
-                    canvas.tint(cross, _shaded(second, 0.55))
+                    canvas.tint(cross, shaded(second, 0.55))
         elif garment.pattern == 'side':
             canvas.tint(shape.patch(v0, v1, -0.28, 0.28), second)
         elif garment.pattern == 'dots':
-            for row, middle in enumerate(np.arange(v0 + 0.4 * size, v1 - 0.2 * size, size)):
+            middles = np.arange(v0 + 0.4 * size, v1 - 0.2 * size, size).tolist()
+            for row, middle in enumerate(middles):
                 for across in (-0.45, 0.45) if row % 2 else (0.0,):
                     at = shape.point(middle, across)
                     canvas.disc_tint(at, 0.018 * self.view.scale, second)
@@ -282,11 +276,11 @@ class FigurePainter:
         self._shape(foot, person.shoes, code, caps=True)
         sole = np.stack([heel, toe]) - [0, 0.02, 0]
         self.canvas.line(self.view.project(sole)[0], 0.012 * self.view.scale,
-                         _shaded(person.shoes, 0.45), code)  # fmt: skip
+                         shaded(person.shoes, 0.45), code)  # fmt: skip
         if person.boots:
             shaft = self._leg(side, 1.42, 2, (0.05, 0.042))
             self._shape(shaft, person.shoes, code)
-            self.canvas.tint(shaft.patch(0, 0.18), _shaded(person.shoes, 0.5))
+            self.canvas.tint(shaft.patch(0, 0.18), shaded(person.shoes, 0.5))
 
     def _arm_layers(self, side: str) -> None:
         joints, view = self.joints, self.view
@@ -342,119 +336,3 @@ class FigurePainter:
         size = 0.021 + 0.004 * (person.gloves is not None)
         self._shape(self._arm(side, 'wrist', 'hand', 1, (size, 1.15 * size)), colour, code,
                     caps=True)  # fmt: skip
-
-    # ------------------------------------------------------------------ things
-
-    def _box(self, centre: Array, frame: Array, half: tuple[float, float, float], colour: Colour,
-             code: int) -> Array:  # fmt: skip
-        """A box: its hull, with the lower third in shadow. Returns its corners' pixels."""
-        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
-        corners = self.view.project(centre + (signs * half) @ frame.T)[0]
-        hull = cv2.convexHull(corners.astype(np.float32))[:, 0].astype(float)
-        self.canvas.fill(hull, colour, code)
-        low = hull.copy()
-        middle = corners.mean(0)
-        low[:, 1] = np.maximum(low[:, 1], middle[1] + 0.35 * (hull[:, 1].max() - middle[1]))
-        self.canvas.darken(low, DARK)
-        self.canvas.crease(np.concatenate([hull, hull[:1]]))
-        return hull
-
-    def _bag_layers(self, chest: float) -> None:
-        carries = self.person.carries
-        if carries == 'backpack':
-            centre = self._torso_point(0, 0.58, -0.07 - 0.065)
-            self._add(self.view.depth(centre) + 0.02, self._backpack)
-            if np.cos(self.view.yaw) > -0.25:
-                self._add(chest + 0.03, self._backpack_straps)
-        elif carries == 'shoulder_bag':
-            side = self.person.bag_side
-            centre = self._torso_point(side * (self.body.hip + 0.035), -0.12, 0.02)
-            self._add(self.view.depth(centre) + 0.09, self._shoulder_bag)
-            self._add(chest + 0.02, self._shoulder_strap)
-        elif carries == 'handbag':
-            side_name = 'left' if self.person.bag_side > 0 else 'right'
-            depth = self.view.depth(self.joints[f'{side_name}_hand'])
-            far = -0.6 if depth < -0.06 else 0.0
-            self._add(depth + 0.06 + far, lambda: self._handbag(side_name))
-        elif carries == 'object':
-            hands = np.stack([self.joints[f'{side}_hand'] for side in SIDES])
-            self._add(self.view.depth(hands) + 0.11, self._held_object)
-
-    def _torso_point(self, x: float, v: float, z: float) -> Array:
-        offset = np.array([x, v * self.body.torso, z * self.body.girth])
-        return self.joints['pelvis'] + self.figure.torso @ offset
-
-    def _backpack(self) -> None:
-        body, torso, colour = self.body, self.figure.torso, self.person.bag
-        size = (1.0 * body.shoulder, 0.44 * body.torso, 0.062)
-        self._box(self._torso_point(0, 0.6, -0.135), torso, size, colour, BACKPACK)
-        if np.cos(self.view.yaw) < 0.2:
-            pocket = self._torso_point(0, 0.42, -0.2)
-            self._box(pocket, torso, (0.7 * body.shoulder, 0.17 * body.torso, 0.012),
-                      _shaded(colour, 0.72), BACKPACK)  # fmt: skip
-            self._box(self._torso_point(0, 0.84, -0.18), torso,
-                      (0.9 * body.shoulder, 0.14 * body.torso, 0.02), _shaded(colour, 0.85),
-                      BACKPACK)  # fmt: skip
-
-    def _strap(self, points: list[tuple[float, float, float]], code: int, width: float) -> None:
-        at = np.stack([self._torso_point(x * self.body.shoulder, v, z) for x, v, z in points])
-        self.canvas.line(self.view.project(at)[0], width * self.view.scale,
-                         _shaded(self.person.bag, 0.85), code)  # fmt: skip
-
-    def _backpack_straps(self) -> None:
-        for sign in (-1, 1):
-            if np.sin(self.view.yaw) * sign > 0.5:
-                continue  # the far strap is hidden by the body
-            self._strap([(0.62 * sign, 1.03, 0.0), (0.6 * sign, 0.85, 0.072),
-                         (0.68 * sign, 0.5, 0.07), (0.9 * sign, 0.25, 0.0)], BACKPACK,
-                        0.026)  # fmt: skip
-
-    def _shoulder_strap(self) -> None:
-        """The strap's visible run, in front or behind, from the other shoulder to the bag."""
-        side = self.person.bag_side
-        near = 0.073 if np.cos(self.view.yaw) > 0 else -0.073
-        self._strap([(-0.6 * side, 1.04, 0.0), (-0.35 * side, 0.85, near),
-                     (0.3 * side, 0.4, near), (0.85 * side, 0.02, 0.5 * near)], SHOULDER_BAG,
-                    0.022)  # fmt: skip
-
-    def _shoulder_bag(self) -> None:
-        side, colour = self.person.bag_side, self.person.bag
-        centre = self._torso_point(side * (self.body.hip + 0.035), -0.12, 0.02)
-        frame = self.figure.torso
-        self._box(centre, frame, (0.035, 0.07, 0.085), colour, SHOULDER_BAG)
-        flap = centre + frame @ np.array([0.036 * side, 0.025, 0])
-        if self.view.depth(flap) > self.view.depth(centre):
-            self._box(flap, frame, (0.003, 0.03, 0.087), _shaded(colour, 0.7), SHOULDER_BAG)
-
-    def _handbag(self, side: str) -> None:
-        hand, colour = self.joints[f'{side}_hand'], self.person.bag
-        centre = hand - [0, 0.115, 0]
-        for z in (-0.045, 0.045):
-            loop = np.stack([centre + [0, 0.06, z], hand, centre + [0, 0.06, -0.2 * z]])
-            self.canvas.line(self.view.project(loop)[0], 0.012 * self.view.scale,
-                             _shaded(colour, 0.6), HANDBAG)  # fmt: skip
-        self._box(centre, np.eye(3), (0.034, 0.062, 0.085), colour, HANDBAG)
-        self._box(centre + [0, 0.048, 0], np.eye(3), (0.036, 0.014, 0.087),
-                  _shaded(colour, 0.65), HANDBAG)  # fmt: skip
-
-    def _held_object(self) -> None:
-        hands = np.stack([self.joints[f'{side}_hand'] for side in SIDES])
-        centre = hands.mean(0) + [0, 0.035, 0.02]
-        half = (max(0.09, 0.45 * float(np.ptp(hands[:, 0]))), 0.075, 0.06)
-        self._box(centre, np.eye(3), half, self.person.bag, HELD_OBJECT)
-        lid = np.stack([centre + [x, 0.075, 0.06] for x in (-half[0], half[0])])
-        tape = np.stack([centre + [0, y, 0.061] for y in (-0.075, 0.075)])
-        for run in (lid, tape):
-            if self.view.depth(centre + [0, 0, 0.06]) > self.view.depth(centre):
-                self.canvas.line(self.view.project(run)[0], 0.016 * self.view.scale,
-                                 _shaded(self.person.bag, 0.6), HELD_OBJECT)  # fmt: skip
-
-    def _seat(self) -> None:
-        pelvis = self.joints['pelvis']
-        top = pelvis[1] - 0.07
-        colour: Colour = (60, 90, 125)
-        for x, z in ((-0.13, -0.1), (0.13, -0.1), (-0.13, 0.12), (0.13, 0.12)):
-            leg = np.array([[x, 0.0, z], [x, top, z]])
-            self.canvas.line(self.view.project(leg)[0], 0.025 * self.view.scale,
-                             _shaded(colour, 0.6), SEAT)  # fmt: skip
-        self._box(np.array([0, top - 0.02, 0.02]), np.eye(3), (0.18, 0.02, 0.16), colour, SEAT)

@@ -2,11 +2,12 @@
 
 May import the names, the person, the skeleton and the canvas.
 """
+
 import numpy as np
 
 from .canvas import DARK, Canvas, Ellipsoid, View, capsule
 from .names import part
-from .person import Colour, Person
+from .person import Colour, Person, shaded
 from .skeleton import Array, Body, Figure
 
 _HAT, _HAIR, _GLASSES, _FACE = part('Hat'), part('Hair'), part('Sunglasses'), part('Face')
@@ -103,7 +104,7 @@ class Head:
                 at = skull.points(np.array([eye]))[0]
                 canvas.disc(at, 1.25 * stroke, (245, 245, 245), _FACE)
                 canvas.disc(at, 0.85 * stroke, (35, 25, 20), _FACE)
-        dark: Colour = tuple(int(0.62 * c) for c in self.person.skin)  # type: ignore[assignment]
+        dark = shaded(self.person.skin, 0.62)
         if skull.faces((0, -0.1, 1)) > 0.1:
             nose = np.array([[0, 0.05, 1.0], [0, -0.2, 1.18], [0, -0.24, 1.0]])
             canvas.fill(skull.points(nose), self.person.skin, _FACE)
@@ -132,7 +133,7 @@ class Head:
     def _hat(self) -> None:
         person, canvas = self.person, self.canvas
         colour = person.hat_colour
-        band: Colour = tuple(int(0.55 * c) for c in colour)  # type: ignore[assignment]
+        band = shaded(colour, 0.55)
         tall = {'cap': 0.56, 'beanie': 0.62, 'brim': 0.66}[person.hat]
         crown = self._ellipsoid((0, 0.06, -0.01), (0.45, tall, 0.49))
         low = {'cap': 74, 'beanie': 80, 'brim': 76}[person.hat]

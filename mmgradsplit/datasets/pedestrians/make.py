@@ -3,6 +3,8 @@
 May import the rest of the drawing, OpenCV, SciPy and rich.
 """
 
+import contextlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +19,9 @@ from rich.progress import Progress
 from scipy.io import savemat
 
 from mmgradsplit.datasets.made import make_folder
+from mmgradsplit.version import __version__
 
-from .names import ATTRIBUTES, PARTS
+from .names import ATTRIBUTES, JOINTS, PARTS
 from .person import Person, sample_person
 from .scene import ATTRIBUTE, CAMERAS, PARSING, POSE, Style
 from .shot import Shot, take
@@ -30,7 +33,6 @@ R = TypeVar('R')
 ATTRIBUTE_SHOT, REID_PERSON, REID_SHOT, POSE_SHOT, PARSING_SHOT = range(5)
 MARKET_SIZE = (64, 128)
 MPII_UNIT = 200.0  # MPII's scale is the person's height over 200 pixels
-Streams = Callable[[list[T], Callable[[T], R]], list[R]]
 
 
 def make_pedestrians(
@@ -63,7 +65,8 @@ def make_pedestrians(
         attribute_test: Test images of the same.
         reid_train_ids: Training identities of Market-1501's form.
         reid_test_ids: Test identities of the same.
-        images_per_id: Images of each identity, over the six cameras in turn.
+        images_per_id: Images of each identity, over the six cameras in turn; of a test identity's,
+            one in each camera is a query and the rest is gallery.
         distractors: Distractor images in the gallery, and as many junk images.
         pose_train: Training images of MPII's form.
         pose_val: Validation images of the same.
@@ -75,7 +78,7 @@ def make_pedestrians(
         ``out``.
 
     Raises:
-        ValueError: If a size is below 1 (``distractors``: below 0).
+        ValueError: If a size is below 1 (``distractors``: below 0), or ``images_per_id`` below 12.
         FileExistsError: If ``out`` holds something else, or was made with other arguments.
     """
     arguments = dict(
@@ -96,26 +99,59 @@ def make_pedestrians(
         if number < (0 if name in ('seed', 'distractors') else 1):
             raise ValueError(f'pedestrians: {name}={number} is too small')
 
-    def write(folder: Path) -> None:
-        with (
-            ProcessPoolExecutor(workers or os.cpu_count()) as pool,
-            Progress() as progress,
-        ):
+    if images_per_id < 2 * len(CAMERAS):
+        raise ValueError(
+            f'pedestrians: images_per_id={images_per_id}: each identity needs a query and a '
+            f'gallery image in each of the {len(CAMERAS)} cameras, so at least {2 * len(CAMERAS)}'
+        )
+    market = (reid_train_ids, reid_test_ids, images_per_id, distractors)
 
-            def draw(name: str, jobs: Sequence[T], job: Callable[[T], R]) -> list[R]:
-                done: Iterable[R] = pool.map(job, jobs, chunksize=16)
-                return list(progress.track(done, total=len(jobs), description=name))
-
+    def write(folder: Path) -> dict[str, str]:
+        with _Crew(workers or os.cpu_count() or 1) as draw:
             sizes = dict(train=attribute_train, val=attribute_val, test=attribute_test)
             _write_pa100k(folder / 'pa100k', seed, sizes, draw)
-            _write_market1501(
-                folder / 'market1501', seed, reid_train_ids, reid_test_ids, images_per_id,
-                distractors, draw,
-            )  # fmt: skip
+            _write_market1501(folder / 'market1501', seed, *market, draw)
             _write_mpii(folder / 'mpii', seed, dict(train=pose_train, val=pose_val), draw)
             _write_lip(folder / 'lip', seed, dict(train=parsing_train, val=parsing_val), draw)
+        return dict(version=__version__)
 
     return make_folder(out, arguments, write)
+
+
+class _Crew(contextlib.ExitStack):
+    """Does jobs in several processes, or in this one where one is asked for, and shows progress.
+
+    Args:
+        workers: Number of processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        super().__init__()
+        self.workers = workers
+
+    def __enter__(self) -> '_Crew':
+        self.progress = self.enter_context(Progress())
+        self.pool = None
+        if self.workers > 1:
+            # The processes fill the cores. OpenCV's threads must be gone before the fork, too: a
+            # child that inherits them waits for them for ever.
+            self.callback(cv2.setNumThreads, cv2.getNumThreads())
+            cv2.setNumThreads(1)
+            self.pool = self.enter_context(ProcessPoolExecutor(self.workers))
+        return self
+
+    def __call__(self, name: str, jobs: Sequence[T], job: Callable[[T], R]) -> list[R]:
+        """Return what ``job`` returns for each of ``jobs``, in order."""
+        done = map(job, jobs) if self.pool is None else self.pool.map(job, jobs, chunksize=16)
+        return list(self.progress.track(done, total=len(jobs), description=name))
+
+
+def _save_mat(path: Path, content: dict[str, np.ndarray]) -> None:
+    """Write a MATLAB file whose header does not tell the time: the same content, the same bytes."""
+    buffer = io.BytesIO()
+    savemat(buffer, content)
+    header = b'MATLAB 5.0 MAT-file, mmgradsplit'.ljust(116)
+    path.write_bytes(header + buffer.getvalue()[len(header) :])
 
 
 def _save(path: Path, image: np.ndarray, quality: int = 92) -> None:
@@ -130,7 +166,9 @@ def _folders(root: Path, *names: str) -> list[Path]:
     return [root / name for name in names]
 
 
-def _crop_shot(rng: np.random.Generator, person: Person, style: Style, size: tuple[int, int]) -> Shot:
+def _crop_shot(
+    rng: np.random.Generator, person: Person, style: Style, size: tuple[int, int]
+) -> Shot:
     """A pedestrian who fills the picture, as a detector would crop one."""
     pose = sample_pose(rng, person, PEDESTRIAN)
     foot = (rng.uniform(0.44, 0.56), rng.uniform(0.93, 0.98))
@@ -148,7 +186,7 @@ def _attribute_job(folder: Path, seed: int, number: int) -> np.ndarray:
     return shot.attributes
 
 
-def _write_pa100k(root: Path, seed: int, sizes: dict[str, int], draw: Callable) -> None:
+def _write_pa100k(root: Path, seed: int, sizes: dict[str, int], draw: _Crew) -> None:
     images, annotation = _folders(root, 'release_data/release_data', 'annotation')
     numbers = list(range(1, sum(sizes.values()) + 1))
     labels = np.stack(draw('attribute', numbers, partial(_attribute_job, images, seed)))
@@ -159,7 +197,7 @@ def _write_pa100k(root: Path, seed: int, sizes: dict[str, int], draw: Callable) 
         content[f'{split}_images_name'] = _cells([f'{n:06d}.jpg' for n in numbers[part]])
         content[f'{split}_label'] = labels[part]
         start += size
-    savemat(annotation / 'annotation.mat', content)
+    _save_mat(annotation / 'annotation.mat', content)
 
 
 def _cells(texts: Iterable[str]) -> np.ndarray:
@@ -178,9 +216,10 @@ def _market_job(folder: Path, seed: int, job: tuple[str, int, int, int]) -> None
     shot = _crop_shot(rng, person, CAMERAS[camera], MARKET_SIZE)
     image = shot.image
     if identity == -1:  # junk: a bad box, which shows half of somebody
-        image = cv2.resize(image[: image.shape[0] // 2], MARKET_SIZE)
+        image = np.asarray(cv2.resize(image[: image.shape[0] // 2], MARKET_SIZE), np.uint8)
     label = '-1' if identity == -1 else f'{identity:04d}'
-    name = f'{label}_c{camera + 1}s1_{stream * 1000 + number:06d}_01.jpg'
+    box = 0 if where == 'query' else 1
+    name = f'{label}_c{camera + 1}s1_{stream * 1000 + number:06d}_{box:02d}.jpg'
     _save(folder / where / name, image, CAMERAS[camera].quality)
 
 
@@ -191,17 +230,15 @@ def _write_market1501(
     test_ids: int,
     images: int,
     distractors: int,
-    draw: Callable,
+    draw: _Crew,
 ) -> None:
     _folders(root, 'bounding_box_train', 'bounding_box_test', 'query')
     # Market's identities begin at 2; 0 is the distractor. The stream tells people apart.
-    jobs = [
-        ('bounding_box_train', 2 + i, i, n) for i in range(train_ids) for n in range(images)
-    ]
+    jobs = [('bounding_box_train', 2 + i, i, n) for i in range(train_ids) for n in range(images)]
     for i in range(train_ids, train_ids + test_ids):
         # One query in each camera, as in the official protocol; the rest is gallery.
         jobs += [
-            ('query' if n < len(CAMERAS) and images > len(CAMERAS) else 'bounding_box_test', 2 + i, i, n)
+            ('query' if n < len(CAMERAS) else 'bounding_box_test', 2 + i, i, n)
             for n in range(images)
         ]
     stranger = train_ids + test_ids
@@ -224,18 +261,21 @@ def _pose_job(folder: Path, seed: int, number: int) -> tuple[dict, np.ndarray]:
     name = f'{number:09d}.jpg'
     _save(folder / name, shot.image, POSE.quality)
     x0, y0, x1, y1 = shot.box
-    # MPII counts pixels from 1.
+    size = max(x1 - x0, y1 - y0)
+    joints = np.where(shot.visible[:, None], shot.joints + 1, -1.0)
+    # MPII counts pixels from 1, and its centre is above the middle of the person: readers move it
+    # down by 15 / 200 of the scale.
     annotation = dict(
         image=name,
-        center=[float((x0 + x1) / 2 + 1), float((y0 + y1) / 2 - 0.05 * (y1 - y0) + 1)],
-        scale=float(max(x1 - x0, y1 - y0) / MPII_UNIT),
-        joints=(shot.joints + 1).round(2).tolist(),
+        center=[float((x0 + x1) / 2 + 1), float((y0 + y1) / 2 - 0.075 * size + 1)],
+        scale=float(size / MPII_UNIT),
+        joints=joints.round(2).tolist(),
         joints_vis=shot.visible.astype(int).tolist(),
     )
     return annotation, shot.head.reshape(2, 2) + 1
 
 
-def _write_mpii(root: Path, seed: int, sizes: dict[str, int], draw: Callable) -> None:
+def _write_mpii(root: Path, seed: int, sizes: dict[str, int], draw: _Crew) -> None:
     images, annotations = _folders(root, 'images', 'annotations')
     start = 1
     for split, size in sizes.items():
@@ -247,8 +287,13 @@ def _write_mpii(root: Path, seed: int, sizes: dict[str, int], draw: Callable) ->
     joints = np.stack([np.array(p[0]['joints']) for p in people], axis=2)
     missing = 1 - np.stack([np.array(p[0]['joints_vis']) for p in people], axis=1)
     boxes = np.stack([p[1] for p in people], axis=2)
-    content = dict(headboxes_src=boxes, pos_gt_src=joints, jnt_missing=missing)
-    savemat(annotations / 'mpii_gt_val.mat', content)
+    content = dict(
+        headboxes_src=boxes,
+        pos_gt_src=joints,
+        jnt_missing=missing,
+        dataset_joints=_cells(JOINTS).T,
+    )
+    _save_mat(annotations / 'mpii_gt_val.mat', content)
 
 
 # LIP
@@ -268,7 +313,7 @@ def _parsing_job(root: Path, seed: int, job: tuple[str, int]) -> None:
     _save(root / f'{split}_segmentations' / f'{number:06d}.png', shot.parts)
 
 
-def _write_lip(root: Path, seed: int, sizes: dict[str, int], draw: Callable) -> None:
+def _write_lip(root: Path, seed: int, sizes: dict[str, int], draw: _Crew) -> None:
     start = 1
     for split, size in sizes.items():
         _folders(root, f'{split}_images', f'{split}_segmentations')

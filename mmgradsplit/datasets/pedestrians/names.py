@@ -2,6 +2,7 @@
 
 May import NumPy only.
 """
+
 import numpy as np
 from numpy.typing import NDArray
 

@@ -2,6 +2,7 @@
 
 May import NumPy only.
 """
+
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -99,6 +100,12 @@ class Person:
     bag_side: int
 
 
+def shaded(colour: Colour, factor: float) -> Colour:
+    """A colour made darker (``factor`` below 1) or lighter."""
+    blue, green, red = (int(min(255, factor * c)) for c in colour)
+    return blue, green, red
+
+
 def pick(rng: np.random.Generator, weights: dict[T, float]) -> T:
     """Draw one key of ``weights`` with a probability proportional to its weight.
 
@@ -124,7 +131,7 @@ def _away_from(rng: np.random.Generator, *others: Colour, apart: int = 170) -> C
     """A cloth colour that the eye tells from ``others`` (L1 distance of at least ``apart``)."""
     while True:
         colour = _colour(rng, CLOTH)
-        if all(sum(abs(a - b) for a, b in zip(colour, o)) >= apart for o in others):
+        if all(sum(abs(a - b) for a, b in zip(colour, o, strict=True)) >= apart for o in others):
             return colour
 
 
@@ -157,7 +164,9 @@ def sample_person(rng: np.random.Generator) -> Person:
     elif upper_kind == 'coat' and lower_kind == 'shorts':
         lower_kind = 'trousers'
     patterns = {'plain': 0.42, 'stripes': 0.2, 'plaid': 0.19, 'splice': 0.19}
-    upper = _garment(rng, _colour(rng, CLOTH), {'plain': 1.0} if upper_kind == 'jacket' else patterns)
+    upper = _garment(
+        rng, _colour(rng, CLOTH), {'plain': 1.0} if upper_kind == 'jacket' else patterns
+    )
     lower = _garment(rng, _away_from(rng, upper.colour, apart=90),
                      {'plain': 0.56, 'side': 0.22, 'dots': 0.22})  # fmt: skip
     wears_logo = upper_kind in ('shirt', 'dress', 'jumpsuit') and upper.pattern == 'plain'
@@ -186,8 +195,10 @@ def sample_person(rng: np.random.Generator) -> Person:
         socks=_colour(rng, CLOTH) if bare_legs and rng.random() < 0.45 else None,
         scarf=_away_from(rng, upper.colour) if rng.random() < 0.12 else None,
         gloves=_away_from(rng, upper.colour, skin) if rng.random() < 0.12 else None,
-        carries=pick(rng, {'none': 0.26, 'handbag': 0.18, 'shoulder_bag': 0.2, 'backpack': 0.2,
-                           'object': 0.16}),  # fmt: skip
+        carries=pick(
+            rng,
+            {'none': 0.26, 'handbag': 0.18, 'shoulder_bag': 0.2, 'backpack': 0.2, 'object': 0.16},
+        ),
         bag=_away_from(rng, upper.colour),
         bag_side=1 if rng.random() < 0.5 else -1,
     )

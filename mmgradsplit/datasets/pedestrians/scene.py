@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Colour = tuple[int, int, int]
 Image = NDArray[np.float32]
 
 
@@ -49,7 +50,7 @@ CAMERAS = (
 """Market-1501 has six cameras; each has its own light, blur and viewpoint."""
 
 
-def _colour(rng: np.random.Generator, low: int, high: int) -> tuple[int, int, int]:
+def _colour(rng: np.random.Generator, low: int, high: int) -> Colour:
     base = rng.integers(low, high)
     blue, green, red = (int(np.clip(base + rng.integers(-18, 19), 0, 255)) for _ in range(3))
     return blue, green, red
@@ -67,40 +68,116 @@ def background(rng: np.random.Generator, kind: str, width: int, height: int) -> 
     Returns:
         shape (height, width, 3), blue, green, red, 0 to 255.
     """
-    image = np.empty((height, width, 3), np.uint8)
     horizon = int(height * rng.uniform(0.55, 0.8))
-    if kind == 'plain':
-        image[:] = _colour(rng, 150, 240)
-        image[horizon:] = _colour(rng, 130, 220)
-    elif kind == 'park':
-        image[:horizon] = (int(rng.integers(200, 250)), int(rng.integers(180, 225)), 180)
-        image[horizon:] = (int(rng.integers(50, 90)), int(rng.integers(120, 170)), 90)
-        for _ in range(rng.integers(3, 8)):
-            x, size = int(rng.integers(0, width)), int(height * rng.uniform(0.06, 0.2))
-            trunk = _colour(rng, 50, 90)
-            cv2.rectangle(image, (x - size // 8, horizon - 2 * size), (x + size // 8, horizon), trunk, -1)
-            leaves = (int(rng.integers(30, 80)), int(rng.integers(90, 150)), int(rng.integers(40, 100)))
-            cv2.circle(image, (x, horizon - 2 * size), size, leaves, -1, cv2.LINE_AA)
-    else:
-        image[:horizon] = _colour(rng, 110, 200) if kind == 'street' else _colour(rng, 150, 225)
-        image[horizon:] = _colour(rng, 80, 150)
-        step = max(6, int(height * rng.uniform(0.12, 0.25)))
-        window = _colour(rng, 40, 110) if kind == 'street' else _colour(rng, 120, 200)
-        for x in range(int(rng.integers(-step, 1)), width, step):
-            if kind == 'street':
-                for y in range(step // 4, horizon - step // 2, step):
-                    box = (x + step // 5, y), (x + 3 * step // 5, y + step // 2)
-                    cv2.rectangle(image, *box, window, -1)
-            else:
-                cv2.line(image, (x, 0), (x, horizon), window, max(1, step // 12))
-                cv2.line(image, (x, height), (width // 2, horizon), window, 1)
-        for _ in range(rng.integers(0, 4)):
-            x, y = int(rng.integers(0, width)), horizon + int(rng.integers(0, height - horizon))
-            size = int(height * rng.uniform(0.04, 0.12))
-            cv2.rectangle(image, (x, y - size), (x + size, y), _colour(rng, 30, 220), -1)
-    clutter = cv2.GaussianBlur(image, (0, 0), max(0.6, height / 250))
-    slope = np.linspace(*rng.uniform(0.85, 1.15, size=2), width, dtype=np.float32)
-    return clutter.astype(np.float32) * slope[None, :, None]
+    image = np.empty((height, width, 3), np.uint8)
+    {'street': _street, 'park': _park, 'hall': _hall, 'plain': _plain}[kind](rng, image, horizon)
+    blurred = np.asarray(cv2.GaussianBlur(image, (0, 0), max(0.6, height / 250)), np.float32)
+    # Uneven light, and a coarse grain on walls and ground.
+    left, right = rng.uniform(0.82, 1.18, size=2)
+    across = np.linspace(left, right, width, dtype=np.float32)
+    grain = rng.standard_normal((height // 4 + 1, width // 4 + 1), np.float32)
+    blurred += 3 * np.asarray(cv2.resize(grain, (width, height)), np.float32)[..., None]
+    return blurred * across[:, None]
+
+
+def _rectangle(image: NDArray[np.uint8], x: float, y: float, w: float, h: float,
+               colour: Colour) -> None:  # fmt: skip
+    cv2.rectangle(image, (int(x), int(y)), (int(x + w), int(y + h)), colour, -1)
+
+
+def _plain(rng: np.random.Generator, image: NDArray[np.uint8], horizon: int) -> None:
+    """A wall with a picture or a door, and a floor."""
+    height, width = image.shape[:2]
+    image[:horizon] = _colour(rng, 140, 235)
+    image[horizon:] = _colour(rng, 100, 215)
+    for _ in range(rng.integers(0, 3)):
+        w, h = height * rng.uniform(0.1, 0.3, size=2)
+        x, y = rng.uniform(-w, width), rng.uniform(0, 0.6) * horizon
+        _rectangle(image, x, y, w, h, _colour(rng, 60, 220))
+        _rectangle(image, x + 0.1 * w, y + 0.1 * h, 0.8 * w, 0.8 * h, _colour(rng, 60, 220))
+    if rng.random() < 0.4:
+        w = height * rng.uniform(0.2, 0.3)
+        x, top = rng.uniform(-0.5 * w, width), 0.25 * horizon
+        _rectangle(image, x, top, w, horizon - top, _colour(rng, 60, 190))
+
+
+def _park(rng: np.random.Generator, image: NDArray[np.uint8], horizon: int) -> None:
+    """Sky, grass, a path, trees and bushes."""
+    height, width = image.shape[:2]
+    image[:horizon] = (int(rng.integers(200, 250)), int(rng.integers(180, 225)), 180)
+    image[horizon:] = (int(rng.integers(50, 90)), int(rng.integers(110, 170)), 90)
+    if rng.random() < 0.6:
+        far, near = rng.uniform(0, width), rng.uniform(-0.2, 1.0) * width
+        half = width * rng.uniform(0.1, 0.35)
+        path = [[far, horizon], [far + 4, horizon], [near + 2 * half, height], [near, height]]
+        cv2.fillPoly(image, [np.array(path, np.int32)], _colour(rng, 130, 200))
+    for _ in range(rng.integers(3, 8)):
+        x, size = int(rng.integers(0, width)), int(height * rng.uniform(0.06, 0.2))
+        leaves = int(rng.integers(30, 80)), int(rng.integers(80, 150)), int(rng.integers(40, 110))
+        top = horizon - size // 4
+        if rng.random() < 0.7:
+            _rectangle(image, x - size / 8, horizon - 2 * size, size / 4, 2 * size,
+                       _colour(rng, 50, 90))  # fmt: skip
+            top = horizon - 2 * size
+        for shift in rng.uniform(-0.6, 0.6, size=(3, 2)) * size:
+            at = (x + int(shift[0]), top + int(shift[1]))
+            cv2.circle(image, at, int(0.7 * size), leaves, -1, cv2.LINE_AA)
+
+
+def _street(rng: np.random.Generator, image: NDArray[np.uint8], horizon: int) -> None:
+    """Houses with windows, a pavement, a lamp post and parked cars."""
+    height, width = image.shape[:2]
+    image[:horizon] = (int(rng.integers(190, 240)), int(rng.integers(180, 215)), 180)
+    image[horizon:] = _colour(rng, 80, 150)
+    left = -width * rng.uniform(0, 0.3)
+    while left < width:
+        span = height * rng.uniform(0.3, 0.8)
+        roof = horizon * rng.uniform(0.0, 0.35)
+        _rectangle(image, left, roof, span, horizon - roof, _colour(rng, 90, 200))
+        step, window = height * rng.uniform(0.1, 0.2), _colour(rng, 40, 110)
+        for x in np.arange(left + 0.3 * step, left + span - 0.6 * step, step).tolist():
+            for y in np.arange(roof + 0.3 * step, horizon - 0.6 * step, step).tolist():
+                _rectangle(image, x, y, 0.5 * step, 0.55 * step, window)
+        left += span
+    kerb = int(horizon + rng.uniform(0.2, 0.6) * (height - horizon))
+    cv2.line(image, (0, kerb), (width, kerb), _colour(rng, 150, 220), max(1, height // 70))
+    for _ in range(rng.integers(0, 3)):
+        _car(rng, image, rng.uniform(-0.2, 1.0) * width, horizon + 0.03 * height)
+    if rng.random() < 0.5:
+        post = int(rng.uniform(0, width))
+        cv2.line(image, (post, 0), (post, kerb), _colour(rng, 40, 90), max(1, height // 50))
+
+
+def _car(rng: np.random.Generator, image: NDArray[np.uint8], x: float, ground: float) -> None:
+    size, colour = image.shape[0] * rng.uniform(0.1, 0.16), _colour(rng, 30, 230)
+    _rectangle(image, x, ground - size, 3.2 * size, 0.75 * size, colour)
+    _rectangle(image, x + 0.6 * size, ground - 1.6 * size, 1.8 * size, 0.7 * size, colour)
+    _rectangle(image, x + 0.75 * size, ground - 1.5 * size, 1.5 * size, 0.5 * size, (90, 80, 70))
+    for wheel in (0.7, 2.5):
+        at = (int(x + wheel * size), int(ground - 0.25 * size))
+        cv2.circle(image, at, max(1, int(0.3 * size)), (30, 30, 30), -1, cv2.LINE_AA)
+
+
+def _hall(rng: np.random.Generator, image: NDArray[np.uint8], horizon: int) -> None:
+    """A tiled floor, columns, posters and benches."""
+    height, width = image.shape[:2]
+    image[:horizon], image[horizon:] = _colour(rng, 140, 225), _colour(rng, 90, 190)
+    seam, step = _colour(rng, 80, 200), max(6, int(height * rng.uniform(0.12, 0.25)))
+    for x in range(int(rng.integers(-step, 1)) - 2 * width, 3 * width, step):
+        cv2.line(image, (x, height), ((x + width) // 3, horizon), seam, 1, cv2.LINE_AA)
+    for share in (0.12, 0.35, 0.7):
+        y = int(horizon + share * (height - horizon))
+        cv2.line(image, (0, y), (width, y), seam, 1)
+    for left in np.arange(rng.uniform(-1, 0) * step, width, 2.5 * step).tolist():
+        _rectangle(image, left, 0, 0.35 * step, horizon, seam)
+        if rng.random() < 0.5:
+            _rectangle(image, left + 0.7 * step, 0.3 * horizon, 1.2 * step, 0.35 * horizon,
+                       _colour(rng, 40, 230))  # fmt: skip
+    for _ in range(rng.integers(0, 3)):
+        left, size = rng.uniform(-0.1, 1.0) * width, height * rng.uniform(0.05, 0.1)
+        _rectangle(image, left, horizon - 0.5 * size, 3 * size, 0.4 * size, _colour(rng, 40, 200))
+        for leg in (0.2, 2.6):
+            _rectangle(image, left + leg * size, horizon, 0.2 * size, 0.6 * size, (60, 60, 60))
 
 
 def occlude(
@@ -150,7 +227,7 @@ def photograph(rng: np.random.Generator, image: Image, style: Style) -> NDArray[
     """
     sigma = rng.uniform(*style.blur)
     if sigma > 0.15:
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
-    image = image * np.array(style.gains, np.float32) * np.float32(rng.uniform(*style.light))
-    image = image + rng.normal(0, style.noise, image.shape).astype(np.float32)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+    gains = np.float32(rng.uniform(*style.light)) * np.array(style.gains, np.float32)
+    image = image * gains + style.noise * rng.standard_normal(image.shape, np.float32)
     return np.clip(image, 0, 255).astype(np.uint8)

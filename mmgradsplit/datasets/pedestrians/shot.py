@@ -3,7 +3,6 @@
 May import the rest of the drawing.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -12,13 +11,22 @@ from numpy.typing import NDArray
 
 from .canvas import Canvas, View
 from .draw import FigurePainter, garment_label
-from .names import ATTRIBUTES, BACKPACK, HANDBAG, HELD_OBJECT, JOINTS, LOGO, SHOULDER_BAG
-from .names import codes_to_lip, part
+from .names import (
+    ATTRIBUTES,
+    BACKPACK,
+    HANDBAG,
+    HELD_OBJECT,
+    JOINTS,
+    LOGO,
+    SHOULDER_BAG,
+    codes_to_lip,
+    part,
+)
 from .person import Person
-from .scene import Style, background, occlude, photograph
+from .scene import Image, Style, background, occlude, photograph
 from .skeleton import Pose, body_of, place
 
-# Share of the image's height: smaller things count as not visible.
+# Share of the picture's area: what covers less counts as not visible.
 VISIBLE_AREA = 8e-4
 
 
@@ -51,12 +59,11 @@ def take(
     pose: Pose,
     style: Style,
     size: tuple[int, int],
-    fill: float = 0.9,
-    foot: tuple[float, float] | None = None,
-    yaw: float | None = None,
+    fill: float,
+    foot: tuple[float, float],
     occluded: float = 0.0,
 ) -> Shot:
-    """Draw a person into a scene.
+    """Draw a person into a scene, seen from any side.
 
     Args:
         rng: Source of randomness for the scene and the camera.
@@ -65,40 +72,35 @@ def take(
         style: The look.
         size: Width and height of the picture.
         fill: Height of an adult as a share of the picture's height.
-        foot: Where the person stands, as shares of width and height; by default so that the person
-            is in the middle.
-        yaw: Direction in radians, any by default.
+        foot: Where the person stands, as shares of width and height.
         occluded: Probability that something stands in front.
 
     Returns:
         The picture with its annotations.
     """
     width, height = size
-    body, yaw = body_of(person), float(rng.uniform(-np.pi, np.pi)) if yaw is None else yaw
+    scale, at = fill * height, (foot[0] * width, foot[1] * height)
+    yaw, pitch = rng.uniform(-np.pi, np.pi), np.radians(rng.uniform(*style.pitch))
+    view = View(float(yaw), float(pitch), scale, at, int(rng.choice([-1, 1])))
+    body = body_of(person)
     figure = place(body, pose)
-    scale = fill * height
-    reach = figure.joints['head_top'][1] * scale
-    at = (0.5 * width, 0.5 * (height + reach)) if foot is None else (foot[0] * width, foot[1] * height)
-    pitch = float(np.radians(rng.uniform(*style.pitch)))
-    view = View(yaw, pitch, scale, at, int(rng.choice([-1, 1])))
+    joints, _ = view.project(np.stack([figure.joints[name] for name in JOINTS]))
+    every, _ = view.project(np.stack(list(figure.joints.values())))
+    box = np.concatenate([every.min(0) - 0.04 * scale, every.max(0) + 0.03 * scale])
 
     image = background(rng, str(rng.choice(style.backgrounds)), width, height)
-    shadow = np.ones((height, width), np.float32)
-    axes = (max(1, int(0.2 * scale)), max(1, int(0.035 * scale)))
-    cv2.ellipse(shadow, (int(at[0]), int(at[1])), axes, 0, 0, 360, 0.65, -1)
-    image *= cv2.GaussianBlur(shadow, (0, 0), max(0.8, 0.01 * scale))[..., None]
-    canvas = Canvas((0, 0, width, height))
+    _cast_shadow(image, at, scale)
+    # A hat's brim or a bag reaches further than the joints.
+    x0, y0 = (int(v) for v in np.clip(box[:2] - 0.2 * scale, 0, np.array(size) - 1))
+    x1, y1 = (int(v) for v in np.clip(box[2:] + 0.25 * scale, (x0 + 1, y0 + 1), size))
+    canvas = Canvas((x0, y0, x1, y1))
     FigurePainter(canvas, view, person, body, figure).paint()
-    colour, cover, codes = canvas.finish()
-    image = colour + image * (1 - cover)
-
-    every = np.stack(list(figure.joints.values()))
-    pixels, _ = view.project(every)
-    low, high = pixels.min(0) - 0.04 * scale, pixels.max(0) + 0.03 * scale
-    box = np.concatenate([low, high])
+    colour, cover, drawn = canvas.finish()
+    codes = np.zeros((height, width), np.uint8)
+    codes[y0:y1, x0:x1] = drawn
+    image[y0:y1, x0:x1] = colour + image[y0:y1, x0:x1] * (1 - cover)
     if rng.random() < occluded:
         occlude(rng, image, codes, box)
-    joints, _ = view.project(np.stack([figure.joints[name] for name in JOINTS]))
     return Shot(
         image=photograph(rng, image, style),
         parts=codes_to_lip(codes, garment_label(person)),
@@ -106,14 +108,23 @@ def take(
         visible=_visible(joints, codes),
         head=_head_box(joints),
         box=box,
-        attributes=_attributes(person, yaw, codes),
+        attributes=_attributes(person, view.yaw, codes),
     )
+
+
+def _cast_shadow(image: Image, at: tuple[float, float], scale: float) -> None:
+    """Darken the ground around the feet, in place."""
+    shadow = np.ones(image.shape[:2], np.float32)
+    axes = (max(1, int(0.2 * scale)), max(1, int(0.035 * scale)))
+    cv2.ellipse(shadow, (int(at[0]), int(at[1])), axes, 0, 0, 360, 0.65, -1)
+    soft = cv2.GaussianBlur(shadow, (0, 0), max(0.8, 0.01 * scale))
+    image *= np.asarray(soft, np.float32)[..., None]
 
 
 def _visible(joints: NDArray[np.float64], codes: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """A joint shows where the picture has a part of the person; what occludes has none."""
     height, width = codes.shape
-    x, y = np.floor(joints).astype(int).T
+    x, y = np.rint(joints).astype(int).T
     inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
     # The crown lies on the outline; let it be two pixels off.
     near = cv2.dilate((codes > 0).astype(np.uint8), np.ones((5, 5), np.uint8))
@@ -138,8 +149,10 @@ def _attributes(person: Person, yaw: float, codes: NDArray[np.uint8]) -> NDArray
         return int((codes == code).sum()) >= least
 
     turn = abs(np.degrees(np.arctan2(np.sin(yaw), np.cos(yaw))))
-    upper, lower = person.upper.pattern, person.lower.pattern
-    has: dict[str, Callable[[], bool] | bool] = {
+    kind, upper, lower = person.upper_kind, person.upper.pattern, person.lower.pattern
+    # A long coat hides the skirt below it.
+    lower_shows = shows(part('Pants')) or shows(part('Skirt'))
+    has = {
         'Female': person.female,
         'AgeOver60': person.age == 'old',
         'Age18-60': person.age == 'adult',
@@ -159,12 +172,12 @@ def _attributes(person: Person, yaw: float, codes: NDArray[np.uint8]) -> NDArray
         'UpperLogo': int((codes == LOGO).sum()) >= least // 2,
         'UpperPlaid': upper == 'plaid',
         'UpperSplice': upper == 'splice',
-        'LowerStripe': lower in ('side', 'stripes'),
-        'LowerPattern': lower in ('dots', 'plaid'),
-        'LongCoat': person.upper_kind == 'coat',
-        'Trousers': person.lower_kind == 'trousers' or person.upper_kind == 'jumpsuit',
-        'Shorts': person.lower_kind == 'shorts',
-        'Skirt&Dress': person.lower_kind == 'skirt' or person.upper_kind == 'dress',
+        'LowerStripe': lower_shows and lower == 'side',
+        'LowerPattern': lower_shows and lower == 'dots',
+        'LongCoat': kind == 'coat',
+        'Trousers': (person.lower_kind == 'trousers' and lower_shows) or kind == 'jumpsuit',
+        'Shorts': person.lower_kind == 'shorts' and lower_shows,
+        'Skirt&Dress': (person.lower_kind == 'skirt' and lower_shows) or kind == 'dress',
         'boots': person.boots,
     }
     return np.array([has[name] for name in ATTRIBUTES], np.uint8)

@@ -3,6 +3,7 @@
 Body frame: x to the person's left, y up, z forward, the ground at y = 0, lengths in units of an
 adult's height. May import the names and the person.
 """
+
 from dataclasses import dataclass
 from math import cos, radians, sin
 

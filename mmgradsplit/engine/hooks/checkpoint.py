@@ -55,6 +55,8 @@ class AtomicCheckpointHook(CheckpointHook):
         **kwargs: Arguments of mmengine's ``CheckpointHook`` for local files.
     """
 
+    file_backend: Any
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(backend_args=dict(backend='atomic'), **kwargs)
 

@@ -16,7 +16,8 @@ def _build(
 ) -> tuple[SequentialDataLoader, Evaluator]:
     loaders = build_dataloaders(runner, dataloader, f'{stage}_dataloader')
     check_tasks(evaluator, list(loaders), f'{stage}_evaluator')
-    sizes = {task: len(loader.dataset) for task, loader in loaders.items()}
+    sequence = SequentialDataLoader(loaders)
+    sizes = {task: len(dataset) for task, dataset in sequence.dataset.datasets.items()}
     evaluators = {task: runner.build_evaluator(evaluator[task]) for task in loaders}
     built = EVALUATOR.build(
         dict(
@@ -26,7 +27,7 @@ def _build(
             references=references,
         )
     )
-    return SequentialDataLoader(loaders), built
+    return sequence, built
 
 
 @LOOPS.register_module()
