@@ -142,11 +142,11 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=6, iters_per_epoch=100, val_begin=6, val_interval=6)
+train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
 optim_wrapper = dict(optimizer=dict(lr=0.001))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=50, by_epoch=False),
-    dict(type='CosineAnnealingLR', T_max=550, begin=50, end=600, by_epoch=False),
+    dict(type='CosineAnnealingLR', T_max=450, begin=50, end=500, by_epoch=False),
 ]
 default_hooks = dict(logger=dict(interval=25))
 custom_hooks = [

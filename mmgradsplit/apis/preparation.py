@@ -54,6 +54,11 @@ def prepare(
         cfg.work_dir = str(Path('work_dirs', Path(cfg.filename).stem))
     cfg.launcher = launcher
     cfg.setdefault('default_scope', 'mmgradsplit')
+    if _type(cfg.get('optim_wrapper') or {}) == 'GradSplitOptimWrapper':
+        cfg.optim_wrapper.setdefault('constructor', 'GradSplitOptimWrapperConstructor')
+    if 'tasks' in cfg.get('model', {}):
+        # mmengine sorts the keys of the config that it writes into the work dir and checkpoints.
+        cfg.model.setdefault('order', list(cfg.model.tasks))
     return cfg
 
 

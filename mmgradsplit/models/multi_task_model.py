@@ -59,9 +59,12 @@ class MultiTaskModel(BaseModel):
         tasks: Config of each task's model by the task's name. A type such as
             ``'mmpose.TopdownPoseEstimator'`` sets the scope in which nested types are looked up;
             ``_scope_`` overrides it. The order is the order of the filter groups.
+        order: Names of the tasks in order, where that of ``tasks`` got lost: mmengine sorts the
+            keys of the config that it leaves in the work dir. ``mmgradsplit.apis`` sets it.
 
     Raises:
-        ValueError: If there is no task, or a task's config is not one of a model.
+        ValueError: If there is no task, a task's config is not one of a model, or ``order`` does
+            not name the tasks.
 
     Example:
         >>> model = dict(
@@ -70,11 +73,16 @@ class MultiTaskModel(BaseModel):
         ...     tasks=dict(pose=dict(type='mmpose.TopdownPoseEstimator', head=dict(...))))
     """
 
-    def __init__(self, backbone: dict, tasks: Mapping[str, dict]) -> None:
+    def __init__(
+        self, backbone: dict, tasks: Mapping[str, dict], order: Sequence[str] | None = None
+    ) -> None:
         if not tasks:
             raise ValueError('model.tasks is empty: a MultiTaskModel needs at least one task')
+        order = list(tasks) if order is None else list(order)
+        if sorted(order) != sorted(tasks):
+            raise ValueError(f'model.order names {order}, but model.tasks has {list(tasks)}')
         # mmengine's ModuleDict, which passes init_weights on to the tasks; torch's does not.
-        built = ModuleDict({name: self._build_task(name, cfg) for name, cfg in tasks.items()})
+        built = ModuleDict({name: self._build_task(name, tasks[name]) for name in order})
         super().__init__(data_preprocessor=TaskPreprocessor(built))
         self.backbone = MODELS.build(backbone)
         self.tasks = built

@@ -197,28 +197,37 @@ class GradSplitOptimWrapper(OptimWrapperDict):
             update.optim_wrapper.initialize_count_status(model, cur_iter, max_iters)
 
     def state_dict(self) -> dict:
-        """States of the optimizers, and gradients that wait for the end of an accumulation."""
-        state = super().state_dict()
-        pending = {
-            task: {self.names[source]: grad for source, grad in update.pending.items()}
-            for task, update in self.updates.items()
-            if update.pending
-        }
-        return dict(state, pending=pending) if pending else state
+        """States of the optimizers, the tasks in order, and gradients that wait for a step."""
+        return dict(
+            tasks=self.tasks,
+            optimizers=super().state_dict(),
+            pending={
+                task: {self.names[source]: grad for source, grad in update.pending.items()}
+                for task, update in self.updates.items()
+            },
+        )
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Load what :meth:`state_dict` returned."""
-        state: dict[str, Any] = dict(state_dict)
-        pending = state.pop('pending', {})
-        if set(state) != set(self.optim_wrappers):
+        """Load what :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: If it is of other tasks or optimizers, or of tasks in another order.
+        """
+        tasks, optimizers = state_dict.get('tasks'), state_dict.get('optimizers', {})
+        if tasks != self.tasks:
             raise ValueError(
-                f'the checkpoint has optimizers {sorted(state)}, but this config has '
+                f'the checkpoint has the tasks {tasks}, whose order is that of the filter groups, '
+                f'but this config has {self.tasks}; resume with the config that wrote it'
+            )
+        if set(optimizers) != set(self.optim_wrappers):
+            raise ValueError(
+                f'the checkpoint has optimizers {sorted(optimizers)}, but this config has '
                 f'{sorted(self.optim_wrappers)}; resume with the optim_wrapper that wrote it'
             )
-        super().load_state_dict(state)
+        super().load_state_dict(optimizers)
         sources = {name: source for source, name in self.names.items()}
         for task, update in self.updates.items():
             update.pending = {
                 sources[name]: grad.to(sources[name].device)
-                for name, grad in pending.get(task, {}).items()
+                for name, grad in state_dict['pending'][task].items()
             }

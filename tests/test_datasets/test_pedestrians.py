@@ -119,7 +119,7 @@ def test_command(
     script = str(REPOSITORY / 'tools/dataset_converters/pedestrians.py')
     monkeypatch.setattr(sys, 'argv', [script, f'--out={root}', '--seed=0', *sizes])
     runpy.run_path(script, run_name='__main__')
-    assert str(root) in capsys.readouterr().out
+    assert f'{root}, drawn before' in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------- the formats
@@ -337,7 +337,7 @@ def test_attribute_is_seen_in_the_parts(attribute: str, parts: tuple[str, ...]):
 
 
 @pytest.mark.parametrize(
-    ('attribute', 'part', 'most'), [('Hat', 'Hat', 45), ('Glasses', 'Sunglasses', 10)]
+    ('attribute', 'part', 'most'), [('Hat', 'Hat', 15), ('Glasses', 'Sunglasses', 22)]
 )
 def test_without_the_attribute_no_part_to_speak_of(attribute: str, part: str, most: int):
     for _, shot in shots(60, ATTRIBUTE):
@@ -350,6 +350,7 @@ def test_faces_are_seen_from_the_front():
     for _, shot in shots(60, ATTRIBUTE):
         (view,) = (name for name in share if has(shot, name))
         hair = pixels(shot, 'Hair') + pixels(shot, 'Hat')
+        assert not (view == 'Back' and pixels(shot, 'Face') == 0 and has(shot, 'Glasses'))
         share[view].append(pixels(shot, 'Face') / (pixels(shot, 'Face') + hair + 1))
     assert np.mean(share['Front']) > np.mean(share['Side']) > np.mean(share['Back'])
 
@@ -386,7 +387,8 @@ def shoelace(polygon: np.ndarray) -> float:
     [
         ((0, 0, 1), 40, lambda a: np.pi * np.sin(a) ** 2),  # a disc of radius sin(a)
         ((1, 0, 0), 60, lambda a: a - np.sin(a) * np.cos(a)),  # a segment of the unit disc
-        ((1, 0, -0.02), 60, lambda a: a - np.sin(a) * np.cos(a)),
+        # Turned away by 0.02, to first order that much of half the rim's disc is lost.
+        ((1, 0, -0.02), 60, lambda a: a - np.sin(a) * np.cos(a) - 0.01 * np.pi * np.sin(a) ** 2),
     ],
 )
 def test_cap_of_a_sphere(direction: tuple, angle: float, area: Callable[[float], float]):
@@ -394,6 +396,6 @@ def test_cap_of_a_sphere(direction: tuple, angle: float, area: Callable[[float],
     sphere = Ellipsoid(view, np.zeros(3), np.eye(3), np.ones(3))
     polygon = sphere.cap(direction, angle)
     assert polygon is not None
-    assert shoelace(polygon) / 1e4 == pytest.approx(area(np.radians(angle)), rel=0.04)
+    assert shoelace(polygon) / 1e4 == pytest.approx(area(np.radians(angle)), rel=0.015)
     assert shoelace(sphere.outline()) / 1e4 == pytest.approx(np.pi, rel=0.01)
     assert sphere.cap((0, 0, -1), 50) is None

@@ -15,6 +15,7 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 from toy import BACKBONE, TASKS, build_wrapper, classifier, snapshot, toy_batch, toy_model
 
+from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.models import MultiTaskModel, SharedBackbone
 from mmgradsplit.registry import MODELS
 
@@ -358,3 +359,18 @@ def test_a_batch_without_task():
 def test_preprocessors_follow_the_model_to_its_device():
     model = toy_model().to('meta')
     assert all(t.data_preprocessor.device.type == 'meta' for t in model.tasks.values())
+
+
+def test_order_outlives_a_config_written_out() -> None:
+    tasks = {'pose': classifier(), 'attribute': classifier()}
+    cfg = Config(dict(model=dict(type='MultiTaskModel', backbone=BACKBONE, tasks=tasks)))
+    cfg = prepare(cfg, work_dir='anywhere')
+    written = Config.fromstring(cfg.pretty_text, '.py')
+    assert list(written.model.tasks) == ['attribute', 'pose']  # what mmengine does to it
+    assert list(MODELS.build(written.model).tasks) == ['pose', 'attribute']
+
+
+def test_order_must_name_the_tasks() -> None:
+    cfg = dict(type='MultiTaskModel', backbone=BACKBONE, tasks={'pose': classifier()})
+    with pytest.raises(ValueError, match=r"model\.order names \['hand'\]"):
+        MODELS.build(dict(cfg, order=['hand']))

@@ -247,9 +247,16 @@ def test_loading_leaves_the_checkpoint_as_it_is():
     wrapper = build_wrapper(model, accumulative_counts=2)
     finish(train(model, wrapper, [0]))
     state = wrapper.state_dict()
-    assert set(state) == {*TASKS, 'pending'}
+    assert all(state['pending'][task] for task in TASKS)
+    before = copy.deepcopy(state)
     wrapper.load_state_dict(state)
-    assert set(state) == {*TASKS, 'pending'}
+    assert str(state) == str(before)
+
+
+def test_a_checkpoint_of_tasks_in_another_order():
+    state = dict(build_wrapper(toy_model()).state_dict(), tasks=[*reversed(TASKS)])
+    with pytest.raises(ValueError, match=r'order is that of the filter groups.*resume with'):
+        build_wrapper(toy_model()).load_state_dict(state)
 
 
 def test_a_checkpoint_of_other_optimizers():

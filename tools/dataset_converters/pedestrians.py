@@ -2,6 +2,7 @@
 
 import argparse
 import inspect
+from pathlib import Path
 
 from mmgradsplit.datasets.pedestrians import make_pedestrians
 
@@ -17,8 +18,10 @@ def main() -> None:
         if name != 'out':
             flag = '--' + name.replace('_', '-')
             parser.add_argument(flag, type=int, default=parameter.default, metavar='N', help=' ')
-    out = make_pedestrians(**vars(parser.parse_args()))
-    print(f'The pedestrians are in {out}.')
+    arguments = vars(parser.parse_args())
+    drawn_before = Path(arguments['out'], 'dataset.json').is_file()
+    out = make_pedestrians(**arguments)
+    print(f'The pedestrians are in {out}{", drawn before" if drawn_before else ""}.')
 
 
 if __name__ == '__main__':

@@ -201,9 +201,11 @@ class Ellipsoid:
         """
         pole, camera = np.array(direction) / np.linalg.norm(direction), self.to_camera
         facing = float(pole @ camera)
-        tilt = np.sqrt(max(1 - facing**2, 1e-12))
+        tilt = float(np.sqrt(max(1 - facing**2, 0)))
         height, radius = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-        across = np.cross(pole, camera) / tilt
+        # Any direction will do for a cap that faces the camera squarely.
+        across = np.cross(pole, camera if tilt > 1e-4 else np.roll(camera, 1))
+        across /= np.linalg.norm(across)
         towards = np.cross(across, pole)
         if tilt <= height:
             if facing < 0:

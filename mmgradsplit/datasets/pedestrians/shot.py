@@ -26,8 +26,9 @@ from .person import Person
 from .scene import Image, Style, background, occlude, photograph
 from .skeleton import Pose, body_of, place
 
-# Share of the picture's area: what covers less counts as not visible.
-VISIBLE_AREA = 8e-4
+# In units of an adult's height, squared: what covers less counts as not visible.
+VISIBLE_AREA = 5e-4
+GLASSES_AREA = 7.5e-4  # more than their arms, which are seen from behind
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def take(
         visible=_visible(joints, codes),
         head=_head_box(joints),
         box=box,
-        attributes=_attributes(person, view.yaw, codes),
+        attributes=_attributes(person, view, codes),
     )
 
 
@@ -141,14 +142,13 @@ def _head_box(joints: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.concatenate([centre - half, centre + half])
 
 
-def _attributes(person: Person, yaw: float, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _attributes(person: Person, view: View, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """PA-100K's attributes as the picture shows them."""
-    least = max(6, int(VISIBLE_AREA * codes.size))
 
-    def shows(code: int) -> bool:
-        return int((codes == code).sum()) >= least
+    def shows(code: int, area: float = VISIBLE_AREA) -> bool:
+        return int((codes == code).sum()) >= area * view.scale**2
 
-    turn = abs(np.degrees(np.arctan2(np.sin(yaw), np.cos(yaw))))
+    turn = abs(np.degrees(view.yaw))
     kind, upper, lower = person.upper_kind, person.upper.pattern, person.lower.pattern
     # A long coat hides the skirt below it.
     lower_shows = shows(part('Pants')) or shows(part('Skirt'))
@@ -161,7 +161,7 @@ def _attributes(person: Person, yaw: float, codes: NDArray[np.uint8]) -> NDArray
         'Side': 50 <= turn <= 130,
         'Back': turn > 130,
         'Hat': shows(part('Hat')),
-        'Glasses': int((codes == part('Sunglasses')).sum()) >= max(3, least // 4),
+        'Glasses': shows(part('Sunglasses'), GLASSES_AREA),
         'HandBag': shows(HANDBAG),
         'ShoulderBag': shows(SHOULDER_BAG),
         'Backpack': shows(BACKPACK),
@@ -169,7 +169,7 @@ def _attributes(person: Person, yaw: float, codes: NDArray[np.uint8]) -> NDArray
         'ShortSleeve': not person.long_sleeves,
         'LongSleeve': person.long_sleeves,
         'UpperStride': upper == 'stripes',
-        'UpperLogo': int((codes == LOGO).sum()) >= least // 2,
+        'UpperLogo': shows(LOGO),
         'UpperPlaid': upper == 'plaid',
         'UpperSplice': upper == 'splice',
         'LowerStripe': lower_shows and lower == 'side',
