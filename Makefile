@@ -23,9 +23,10 @@ help:  ## list the targets
 install:  ## make the environment: pinned packages, compiled ops, the project
 	@$(PYTHON) tools/install.py --venv $(VENV)
 
+# PASSIVE: threads that wait leave their core to the loader workers, which share it here.
 demo: install  ## draw the demo data set and train four tasks on it with GradSplit
 	$(RUN) tools/dataset_converters/pedestrians.py --out data/pedestrians
-	$(RUN) tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) $(DEMO_ARGS)
+	OMP_WAIT_POLICY=PASSIVE $(RUN) tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) $(DEMO_ARGS)
 
 test: install  ## run all tests
 	$(run_tests)
