@@ -17,7 +17,14 @@ model = dict(
         init_cfg=None,
     ),
     tasks=dict(
-        attribute=dict(head=dict(in_channels=8 * width, conv_channels=256)),
+        attribute=dict(
+            head=dict(
+                in_channels=8 * width,
+                conv_channels=256,
+                # Most attributes are rare, and MA counts hits and rejections alike.
+                loss=dict(pos_weight=[3.0] * 26),
+            ),
+        ),
         reid=dict(head=dict(in_channels=8 * width, conv_channels=256, num_classes=60)),
         pose=dict(
             head=dict(
@@ -38,6 +45,8 @@ model = dict(
                 in_index=[1, 2, 3],
                 input_transform='resize_concat',
                 channels=64,
+                # Most of the picture is background, and mIoU counts all parts alike.
+                loss_decode=dict(class_weight=[0.3] + [1.0] * 19),
             ),
         ),
     ),
@@ -48,7 +57,7 @@ flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
 reid_keys = ('img_path', 'person_id', 'camera_id', 'is_query')
 train_dataloader = dict(
     attribute=dict(
-        batch_size=48,
+        batch_size=32,
         num_workers=1,
         dataset=dict(
             data_root=root + '/pa100k',
@@ -143,7 +152,7 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 
 train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
-optim_wrapper = dict(optimizer=dict(lr=0.001))
+optim_wrapper = dict(optimizer=dict(lr=0.002))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=50, by_epoch=False),
     dict(type='CosineAnnealingLR', T_max=450, begin=50, end=500, by_epoch=False),
