@@ -189,6 +189,9 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         """The update of one task."""
         return self.updates[task]
 
+    def __contains__(self, task: str) -> bool:
+        return task in self.updates
+
     def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
         """Tell every task's wrapper where training stands; one task step a major iteration."""
         for leaf in self.leaves:

@@ -9,6 +9,7 @@ import torch
 from fixtures_training import ALL, build, tiny_config, write_data
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 
 from mmgradsplit.registry import MODELS
 
@@ -254,3 +255,11 @@ def test_loss_that_is_not_finite(data: Path, tmp_path: Path, task: str, value: f
     assert len(seen) == 3
     for path in seen[2]:
         assert path in text
+
+
+def test_task_without_an_optimizer(data: Path, tmp_path: Path) -> None:
+    runner = build(tiny_config(data, ('attribute', 'parsing')), tmp_path)
+    optimizer = torch.optim.SGD(runner.model.parameters(), lr=0.1)
+    runner.optim_wrapper = OptimWrapperDict(attribute=OptimWrapper(optimizer))
+    with pytest.raises(ValueError, match=r"optim_wrapper has no wrapper for the tasks \['parsing"):
+        runner.train()

@@ -63,10 +63,17 @@ class RoundRobinTrainLoop(EpochBasedTrainLoop):
         """Train, from the current major iteration on.
 
         Raises:
-            ValueError: If a checkpoint stands at another epoch length.
+            ValueError: If a checkpoint stands at another epoch length, or a task has no optimizer.
         """
         wrapper = self.runner.optim_wrapper
-        if not isinstance(wrapper, OptimWrapperDict):
+        if isinstance(wrapper, OptimWrapperDict):
+            missing = [task for task in self.dataloader.streams if task not in wrapper]
+            if missing:
+                raise ValueError(
+                    f'optim_wrapper has no wrapper for the tasks {missing}; name one for each task, '
+                    f'or use a single wrapper or GradSplitOptimWrapper for all of them'
+                )
+        else:
             # A single mmengine wrapper counts the task steps.
             tasks = len(self.dataloader.streams)
             wrapper.initialize_count_status(
