@@ -36,7 +36,7 @@ mask = dict(
         test_cfg=dict(mode='whole'),
     ),
     train_dataloader=dict(
-        batch_size=64,
+        batch_size=32,
         num_workers=1,
         sampler=dict(type='DefaultSampler', shuffle=True),
         dataset=dict(

@@ -18,7 +18,7 @@ photo = dict(
         ),
     ),
     train_dataloader=dict(
-        batch_size=64,
+        batch_size=32,
         num_workers=1,
         sampler=dict(type='DefaultSampler', shuffle=True),
         dataset=dict(
