@@ -26,10 +26,10 @@ optim_wrapper = dict(
     threshold=-0.01,
     modules=['layer4'],
 )
-train_cfg = dict(max_epochs=6, iters_per_epoch=100, val_begin=2, val_interval=2)
+train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=1, convert_to_iter_based=True),
-    dict(type='CosineAnnealingLR', T_max=5, begin=1, end=6, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', T_max=4, begin=1, end=5, convert_to_iter_based=True),
 ]
 # delta_m against the single-task networks of Table A-6; replace these by your own.
 references = {'digit/accuracy/top1': 91.7, 'photo/accuracy/top1': 75.8, 'mask/mIoU': 78.3}

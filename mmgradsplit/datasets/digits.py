@@ -47,7 +47,7 @@ def make_digits(
     train: int = 20000,
     test: int = 2000,
     size: int = 64,
-    digit_size: int = 28,
+    digit_size: int = 56,
     seed: int = 0,
 ) -> Path:
     """Write the three-task set; training and test share no digit image and no photograph.
@@ -73,7 +73,8 @@ def make_digits(
         train: Number of training pictures. Each digit and photograph is used equally often.
         test: Number of test pictures.
         size: Height and width of the pictures.
-        digit_size: Height and width of the digits.
+        digit_size: Height and width of the digits; the default is to the pictures as MNIST's 28
+            pixels are to CIFAR's 32.
         seed: Seed of the pairs, the places and the brightness.
 
     Returns:

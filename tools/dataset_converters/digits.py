@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument('--train', type=int, default=20000, help='number of training pictures')
     parser.add_argument('--test', type=int, default=2000, help='number of test pictures')
     parser.add_argument('--size', type=int, default=64, help='height and width of the pictures')
-    parser.add_argument('--digit-size', type=int, default=28, help='height and width of the digits')
+    parser.add_argument('--digit-size', type=int, default=56, help='height and width of the digits')
     parser.add_argument('--seed', type=int, default=0, help='seed of all that is random')
     out = make_digits(**vars(parser.parse_args()))
     print(f'The digits set is in {out}.')
