@@ -70,8 +70,8 @@ class RoundRobinTrainLoop(EpochBasedTrainLoop):
             missing = [task for task in self.dataloader.streams if task not in wrapper]
             if missing:
                 raise ValueError(
-                    f'optim_wrapper has no wrapper for the tasks {missing}; name one for each task, '
-                    f'or use a single wrapper or GradSplitOptimWrapper for all of them'
+                    f'optim_wrapper has no wrapper for the tasks {missing}; name one for each '
+                    f'task, or use a single wrapper or GradSplitOptimWrapper for all of them'
                 )
         else:
             # A single mmengine wrapper counts the task steps.
