@@ -286,8 +286,8 @@ def test_real_digits_on_real_photographs(tmp_path):
     for split, number in (('train', 300), ('test', 100)):
         masks = [cv2.imread(str(p), -1) for p in sorted((out / split / 'masks').iterdir())]
         assert len(masks) == number
-        # A written digit covers 3 to 40 in a hundred of its 28 x 28.
-        assert all(0.03 < mask.sum() / 28**2 < 0.4 for mask in masks)
+        # A written digit covers 3 to 40 in a hundred of its 56 x 56.
+        assert all(0.03 < mask.sum() / 56**2 < 0.4 for mask in masks)
         for task in ('digit', 'photo'):
             labels = {int(label) for _, label in lines(out / f'{task}_{split}.txt')}
             assert labels == set(range(10))
