@@ -72,7 +72,8 @@ def test_killed_at_five_moments(data: Path, tmp_path: Path, by_epoch: bool, opti
     assert in_child(functools.partial(run, cfg, tmp_path / 'whole')) == 0
 
     work_dir = tmp_path / 'killed'
-    hooks = [dict(type='KillHook', iteration=i, delay=float(rng.uniform(0, 0.3)))
+    # An iteration takes more than 0.01 s, so that the run does not end before it is killed.
+    hooks = [dict(type='KillHook', iteration=i, delay=float(rng.uniform(0, 0.01 * (12 - i))))
              for i in iterations]  # fmt: skip
     hooks.insert(2, dict(type='KillWhileWritingHook', number=1))
     for hook in hooks:
