@@ -56,6 +56,7 @@ def build_runner(cfg: Config, relations: str | None, work_dir: str) -> Runner:
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     cfg.work_dir = work_dir
     cfg.custom_hooks = []
+    cfg.param_scheduler = None
     cfg.log_level = 'ERROR'
     cfg.experiment_name = f'{relations}_{time.time()}'
     cfg.model.backbone.init_cfg = None
