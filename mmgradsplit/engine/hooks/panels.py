@@ -110,5 +110,4 @@ class PanelHook(Hook):
         """The relation mask, if there is one."""
         wrapper = runner.optim_wrapper
         if hasattr(wrapper, 'mask'):
-            changes, threshold = (getattr(wrapper, key, None) for key in ('changes', 'threshold'))
-            yield draw_relations(wrapper.mask, wrapper.tasks, changes, threshold)
+            yield draw_relations(wrapper.mask, wrapper.tasks, wrapper.changes, wrapper.threshold)
