@@ -5,7 +5,7 @@ import os
 
 from mmengine.config import DictAction
 
-from mmgradsplit.apis import evaluate
+from mmgradsplit.apis import evaluate, stop_processes
 
 
 def parse_args() -> argparse.Namespace:
@@ -45,6 +45,7 @@ def main() -> None:
         cfg_options=args.cfg_options,
         launcher=args.launcher,
     )
+    stop_processes()
 
 
 if __name__ == '__main__':

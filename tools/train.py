@@ -5,7 +5,7 @@ import os
 
 from mmengine.config import DictAction
 
-from mmgradsplit.apis import train
+from mmgradsplit.apis import stop_processes, train
 
 
 def parse_args() -> argparse.Namespace:
@@ -58,6 +58,7 @@ def main() -> None:
         cfg_options=args.cfg_options,
         launcher=args.launcher,
     )
+    stop_processes()
 
 
 if __name__ == '__main__':

@@ -2,6 +2,7 @@
 
 from .evaluate import evaluate
 from .inference import load_model, predict_image, predict_to_folder, register_sample_maker
+from .preparation import stop_processes
 from .train import train
 
 __all__ = [
@@ -10,5 +11,6 @@ __all__ = [
     'predict_image',
     'predict_to_folder',
     'register_sample_maker',
+    'stop_processes',
     'train',
 ]

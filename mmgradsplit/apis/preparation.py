@@ -133,3 +133,13 @@ def start_processes(cfg: Config) -> bool:
         os.environ.setdefault('OMP_NUM_THREADS', '1')
         distributed.init_process_group('gloo', timeout=datetime.timedelta(seconds=timeout))
     return True
+
+
+def stop_processes() -> None:
+    """End the exchange between the processes of distributed training, where there are several.
+
+    A tool calls it last, and only when all went well: gloo's threads abort a process that exits
+    while they run, and a process that failed must not wait for the others here.
+    """
+    if is_distributed():
+        distributed.destroy_process_group()
