@@ -25,6 +25,7 @@ setup(
     # the maintained onedl-mmcv, ...), and naming one would install it over the other. The import of
     # mmgradsplit says what is missing or does not fit.
     install_requires=[
+        'filelock>=3.12',
         'matplotlib>=3.7',
         'numpy>=1.24',
         'packaging>=23',

@@ -12,6 +12,8 @@ from mmengine.device import get_device
 from mmengine.dist import is_distributed
 from torch import distributed
 
+from .tasks import select_tasks
+
 PLAIN = 'OptimWrapper'
 MIXED = ('AmpOptimWrapper', 'AutocastOptimWrapper')
 
@@ -24,6 +26,8 @@ def prepare(
 ) -> Config:
     """Load a config and fill in what the command line says.
 
+    The config's ``tasks``, where it is given, chooses tasks out of all that it defines.
+
     Args:
         config: Config file, or a config, which is left as it is.
         work_dir: Where logs and checkpoints go. By default the config's ``work_dir``, else
@@ -33,7 +37,7 @@ def prepare(
 
     Raises:
         FileNotFoundError: If there is no such config file.
-        ValueError: If there is no name for the working directory.
+        ValueError: If there is no name for the working directory, or ``tasks`` does not fit.
     """
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)
@@ -57,8 +61,9 @@ def prepare(
     if _type(cfg.get('optim_wrapper') or {}) == 'GradSplitOptimWrapper':
         cfg.optim_wrapper.setdefault('constructor', 'GradSplitOptimWrapperConstructor')
     if 'tasks' in cfg.get('model', {}):
-        # mmengine sorts the keys of the config that it writes into the work dir and checkpoints.
-        cfg.model.setdefault('order', list(cfg.model.tasks))
+        # Their order is said, too: mmengine sorts the keys of the config that it writes into the
+        # work dir and checkpoints.
+        select_tasks(cfg, cfg.get('tasks') or cfg.model.get('order') or list(cfg.model.tasks))
     return cfg
 
 

@@ -1,18 +1,25 @@
 """Relations between tasks and the relation mask (GradSplit, section 3.1).
 
-May import numpy only.
+May import numpy and SciPy.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+CONFIDENCE = 0.95
 
 
-def relative_change(together: float, alone: float) -> float:
+def relative_change(together: float, alone: float, lower_is_better: bool = False) -> float:
     """Relation ``A[t' -> t]``: relative change of task t's accuracy.
 
     Args:
         together: Accuracy of task t when it is trained along with task t'.
         alone: Accuracy of task t when it is trained alone; not zero.
+        lower_is_better: Whether the metric is one of which a lower value is better. The change
+            then has the opposite sign, as in delta_m, so that positive is always a gain.
 
     Returns:
         ``(together - alone) / alone`` (GradSplit, section 3.1).
@@ -25,7 +32,8 @@ def relative_change(together: float, alone: float) -> float:
             f'a relative change needs finite accuracies and a single-task accuracy other than '
             f'0, but got {together} together and {alone} alone'
         )
-    return (together - alone) / alone
+    change = (together - alone) / alone
+    return -change if lower_is_better else change
 
 
 def relation_mask(changes: ArrayLike, threshold: float) -> NDArray[np.bool_]:
@@ -54,3 +62,38 @@ def relation_mask(changes: ArrayLike, threshold: float) -> NDArray[np.bool_]:
     # A threshold of inf means that every relation is negative, even one of +inf.
     negative = np.full(matrix.shape, True) if threshold == np.inf else matrix < threshold
     return own | ~negative.T
+
+
+class RepeatedChanges(NamedTuple):
+    """Relations that were measured several times, each of shape [T x T].
+
+    Attributes:
+        mean: Mean over the measurements.
+        spread: Standard deviation over the measurements (with n - 1); NaN for a single one.
+        settled: Whether the measurements settle on which side of the threshold the relation is: the
+            95% confidence interval of the mean (Student's t) leaves the threshold out. False for
+            a single measurement. True on the diagonal.
+    """
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    settled: NDArray[np.bool_]
+
+
+def summarize_changes(changes: ArrayLike, threshold: float) -> RepeatedChanges:
+    """Mean and spread of relations over seeds, and whether that settles the relation mask.
+
+    Args:
+        changes: shape [R x T x T], R measurements of ``A[t' -> t]``.
+        threshold: The threshold of the relation mask.
+    """
+    samples = np.asarray(changes, dtype=float)
+    count = len(samples)
+    mean = samples.mean(0)
+    if count == 1:
+        spread = np.full(mean.shape, np.nan)
+        return RepeatedChanges(mean, spread, np.eye(len(mean), dtype=bool))
+    spread = samples.std(0, ddof=1)
+    margin = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * spread / np.sqrt(count)
+    settled = np.abs(mean - threshold) > margin
+    return RepeatedChanges(mean, spread, settled | np.eye(len(mean), dtype=bool))

@@ -27,6 +27,7 @@ def draw_relations(
     tasks: Sequence[str],
     changes: NDArray[np.float64] | None = None,
     threshold: float | None = None,
+    unsettled: NDArray[np.bool_] | None = None,
 ) -> Figure:
     """Draw the relation mask, laid out as Table A-1: trained with (row), performance on (column).
 
@@ -37,6 +38,8 @@ def draw_relations(
         changes: shape [T x T]; row t', column t is ``A[t' -> t]``. Without it, the mask alone is
             drawn.
         threshold: The threshold of the mask.
+        unsettled: shape [T x T], laid out as ``changes``: where repeated measurements do not settle
+            on which side of the threshold the relation is; marked by a question mark.
 
     Returns:
         The figure, for :func:`~mmgradsplit.visualization.save_figure`.
@@ -45,7 +48,7 @@ def draw_relations(
         ValueError: If the shapes do not fit the tasks.
     """
     count = len(tasks)
-    for name, matrix in (('mask', mask), ('changes', changes)):
+    for name, matrix in (('mask', mask), ('changes', changes), ('unsettled', unsettled)):
         if matrix is not None and np.shape(matrix) != (count, count):
             raise ValueError(
                 f'{name} of the {count} tasks {list(tasks)} must have the shape {(count, count)}, '
@@ -84,6 +87,8 @@ def draw_relations(
                 )
             )  # fmt: skip
             text = '—' if row == column else _text(changes, row, column, negative)
+            if unsettled is not None and unsettled[row, column]:
+                text += ' ?'
             luminance = colors[row, column, :3] @ (0.3, 0.59, 0.11)
             axes.text(
                 column, row, text, ha='center', va='center', fontsize=12,
@@ -101,6 +106,8 @@ def draw_relations(
         '✕ masked: a task step of the row’s task leaves\n'
         'the filter group of the column’s task as it is'
     )
+    if unsettled is not None and unsettled.any():
+        note += '\n?: the spread over the seeds leaves the side of the threshold open'
     lines: tuple[tuple[str, float, dict[str, Any]], ...] = (
         (title, 0.35, dict(fontsize=14, fontweight='bold', color=INK)),
         (summary, 0.68, dict(fontsize=10.5, color=INK)),

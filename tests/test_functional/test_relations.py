@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from mmgradsplit.functional import relation_mask, relative_change
+from mmgradsplit.functional import relation_mask, relative_change, summarize_changes
 
 
 def test_mask_is_eq_a1_for_random_relations():
@@ -61,3 +62,26 @@ def test_relative_change():
     for together, alone in ((1.0, 0.0), (float('nan'), 1.0), (1.0, float('inf'))):
         with pytest.raises(ValueError, match='finite accuracies'):
             relative_change(together, alone)
+
+
+def test_a_lower_value_that_is_better_is_a_gain():
+    assert relative_change(1.5, 2.0, lower_is_better=True) == 0.25
+    assert relative_change(2.5, 2.0, lower_is_better=True) == -0.25
+
+
+def test_settled_is_what_a_t_test_settles():
+    rng = np.random.default_rng(0)
+    changes = rng.normal(-0.01, 0.02, (4, 6, 6)) + rng.normal(0, 0.03, (6, 6))
+    summary = summarize_changes(changes, -0.01)
+    off_diagonal = ~np.eye(6, dtype=bool)
+    rejected = stats.ttest_1samp(changes, -0.01, axis=0).pvalue < 0.05
+    assert (summary.settled == rejected)[off_diagonal].all()
+    assert 0 < rejected[off_diagonal].sum() < 30  # the case has both kinds
+    assert summary.settled.diagonal().all()
+
+
+def test_one_measurement_settles_nothing():
+    summary = summarize_changes([[[0, 0.5], [-0.5, 0]]], -0.01)
+    assert summary.mean.tolist() == [[0, 0.5], [-0.5, 0]]
+    assert np.isnan(summary.spread).all()
+    assert summary.settled.tolist() == [[True, False], [False, True]]

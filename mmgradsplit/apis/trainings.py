@@ -1,0 +1,286 @@
+"""Many trainings with one command: one after another, or spread over GPUs, never one twice.
+
+May import all of mmgradsplit.
+"""
+
+import copy
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mmgradsplit.engine.hooks.checkpoint import AtomicBackend
+
+from .training_process import CONFIG, RESULT
+
+# Hooks that only show what was trained.
+SHOWING = ('SummaryHook', 'PanelHook')
+POLL_SECONDS = 1.0
+OUTPUT = 'output.txt'
+LAST_LINES = 12
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of many.
+
+    Attributes:
+        name: What it is called in tables, and its folder below that of all trainings.
+        seed: Seed of the run.
+        cfg: Its config, prepared; the seed and the folder are set when it is started.
+    """
+
+    name: str
+    seed: int
+    cfg: Config
+
+    @property
+    def title(self) -> str:
+        """Name and seed."""
+        return f'{self.name}, seed {self.seed}'
+
+    def folder(self, root: Path) -> Path:
+        """Work dir of the training."""
+        return root / self.name / f'seed_{self.seed}'
+
+    @property
+    def iterations(self) -> int:
+        """Major iterations of the training."""
+        return int(self.cfg.train_cfg.max_epochs * self.cfg.train_cfg.iters_per_epoch)
+
+    @property
+    def steps(self) -> int:
+        """Task steps of the training, the measure of its length."""
+        return self.iterations * len(self.cfg.model.tasks)
+
+    def write(self, root: Path) -> None:
+        """Write the config of the run.
+
+        It is validated once, after its last epoch, whatever ``val_interval`` says.
+        """
+        cfg = copy.deepcopy(self.cfg)
+        cfg.setdefault('randomness', {})
+        cfg.randomness['seed'] = self.seed
+        cfg.train_cfg['val_begin'] = cfg.train_cfg.max_epochs + 1
+        cfg.train_cfg.pop('dynamic_intervals', None)
+        cfg.custom_hooks = [
+            hook
+            for hook in cfg.get('custom_hooks') or []
+            if str(hook['type']).rpartition('.')[2] not in SHOWING
+        ]
+        folder = self.folder(root)
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f'partial_{CONFIG}'
+        cfg.dump(partial)
+        os.replace(partial, folder / CONFIG)
+
+    def result(self, root: Path) -> dict[str, float] | None:
+        """Metrics of the finished training, or None.
+
+        Raises:
+            ValueError: If the file of the result is damaged.
+        """
+        path = self.folder(root) / RESULT
+        if not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text())['metrics']
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"'{path}' is damaged ({error}); remove the file to finish this training again"
+            ) from error
+
+    def done(self, root: Path) -> int:
+        """Task steps done so far, as the log says."""
+        if (self.folder(root) / RESULT).is_file():
+            return self.steps
+        iteration = 0
+        for path in sorted(self.folder(root).glob('*/vis_data/scalars.json'))[-1:]:
+            for line in reversed(path.read_text().splitlines()):
+                try:
+                    iteration = json.loads(line)['iter']
+                    break
+                except (ValueError, KeyError):
+                    continue  # a validation, or a line that is being written
+        return iteration * len(self.cfg.model.tasks)
+
+
+def config_content(cfg: Config) -> dict[str, Any]:
+    """What decides a training but for its seed, as JSON holds it; ``seed`` is the first seed."""
+    kept = {
+        key: value
+        for key, value in cfg.to_dict().items()
+        if key not in ('work_dir', 'launcher', 'randomness')
+    }
+    kept['seed'] = (cfg.get('randomness') or {}).get('seed') or 0
+    return json.loads(json.dumps(kept, default=str))
+
+
+@contextmanager
+def owned(root: Path, contents: Mapping[str, Any], key: str) -> Iterator[None]:
+    """Own a folder of trainings: one process at a time, and no config under another's name.
+
+    Args:
+        root: The folder; it is made.
+        contents: What decides the trainings, by name of the config; ``trainings.json`` keeps it.
+        key: Option that chooses the folder, for messages.
+
+    Raises:
+        BlockingIOError: If another process works in the folder.
+        ValueError: If the folder holds trainings of another config of such a name; they stay.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / '.lock')
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BlockingIOError(
+            f"another process works in '{root}'; let it finish, or choose another {key}"
+        ) from None
+    try:
+        path = root / 'trainings.json'
+        earlier = json.loads(path.read_text()) if path.is_file() else {}
+        for name, content in contents.items():
+            differences = list(_differences(earlier.get(name, content), content))
+            if differences:
+                raise ValueError(
+                    f"'{root}' holds trainings of '{name}' with another config, which are kept; "
+                    f'choose another {key}. It differs in: {"; ".join(differences[:5])}'
+                )
+        text = json.dumps({**earlier, **contents}, indent=2, sort_keys=True) + '\n'
+        AtomicBackend().put(text.encode(), path)
+        yield
+    finally:
+        lock.release()
+
+
+def _differences(old: Any, new: Any, key: str = '') -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in sorted({*old, *new}):
+            yield from _differences(
+                old.get(name, 'nothing'), new.get(name, 'nothing'), f'{key}.{name}'.lstrip('.')
+            )
+    elif old != new:
+        yield f'{key} was {_short(old)}, is {_short(new)}'
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) < 60 else text[:57] + '...'
+
+
+def run_trainings(
+    trainings: Sequence[Training],
+    root: Path,
+    gpus: Sequence[str] = (),
+    processes: int | None = None,
+    console: Console | None = None,
+) -> dict[Training, dict[str, float]]:
+    """Run all trainings that are not finished yet, and return the metrics of all.
+
+    Each runs in a process of its own, with its output in ``output.txt`` of its folder. One that
+    fails does not stop the others.
+
+    Args:
+        trainings: The trainings.
+        root: Folder of all of them.
+        gpus: Names of the GPUs to spread them over; without, the default device.
+        processes: Trainings at once; by default, one a GPU.
+        console: For progress and results.
+
+    Returns:
+        The metrics of each training.
+
+    Raises:
+        RuntimeError: If trainings failed, after all others have been finished.
+    """
+    console = console or Console()
+    processes = processes or max(1, len(gpus))
+    waiting = [t for t in trainings if t.result(root) is None]
+    if len(waiting) < len(trainings):
+        console.print(f'{len(trainings) - len(waiting)} of {len(trainings)} are finished already.')
+    running: dict[Training, tuple[subprocess.Popen, str | None, float]] = {}
+    failed: dict[Training, str] = {}
+    progress = Progress(
+        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+        TextColumn('task steps, left:'), TimeRemainingColumn(),
+        console=console, speed_estimate_period=900,
+    )  # fmt: skip
+    with progress:
+        bar = progress.add_task('', total=sum(t.steps for t in trainings))
+        try:
+            while waiting or running:
+                while waiting and len(running) < processes:
+                    training = waiting.pop(0)
+                    used = [gpu for _, gpu, _ in running.values()]
+                    gpu = min(gpus, key=used.count) if gpus else None
+                    running[training] = (_start(training, root, gpu), gpu, time.monotonic())
+                progress.update(
+                    bar,
+                    completed=sum(t.done(root) for t in trainings),
+                    description=', '.join(t.name for t in running),
+                )
+                time.sleep(POLL_SECONDS)
+                for training, (process, _, begin) in list(running.items()):
+                    if process.poll() is None:
+                        continue
+                    del running[training]
+                    metrics = training.result(root)
+                    minutes = (time.monotonic() - begin) / 60
+                    if metrics is None:
+                        failed[training] = _tail(training.folder(root) / OUTPUT)
+                        console.print(f'[red]{training.title}: failed[/red]')
+                    else:
+                        console.print(f'{training.title}: {_text(metrics)} ({minutes:.1f} min)')
+            progress.update(bar, completed=sum(t.done(root) for t in trainings), description='')
+        finally:
+            for process, _, _ in running.values():
+                process.terminate()
+            for process, _, _ in running.values():
+                process.wait()
+    if failed:
+        texts = [
+            f'--- {training.title} ({training.folder(root) / OUTPUT}):\n{text}'
+            for training, text in failed.items()
+        ]
+        raise RuntimeError(
+            f'{len(failed)} of {len(trainings)} trainings failed; the others are finished and '
+            f'kept. Mend what the messages say and start again:\n' + '\n'.join(texts)
+        )
+    return {training: training.result(root) or {} for training in trainings}
+
+
+def _start(training: Training, root: Path, gpu: str | None) -> subprocess.Popen:
+    training.write(root)
+    folder = training.folder(root)
+    env = dict(os.environ)
+    if gpu is not None:
+        env['CUDA_VISIBLE_DEVICES'] = gpu
+    with (folder / OUTPUT).open('a') as output:
+        return subprocess.Popen(
+            [sys.executable, '-m', 'mmgradsplit.apis.training_process', str(folder)],
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=env,
+        )
+
+
+def _tail(path: Path) -> str:
+    return '\n'.join(path.read_text(errors='replace').splitlines()[-LAST_LINES:])
+
+
+def _text(metrics: Mapping[str, float]) -> str:
+    shown = [f'{k} {v:.2f}' for k, v in metrics.items() if '/' in k and math.isfinite(v)]
+    return ', '.join(shown[:6])

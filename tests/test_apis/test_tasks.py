@@ -1,0 +1,52 @@
+"""One config serves every combination of its tasks."""
+
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from mmgradsplit.apis.preparation import prepare
+
+ROOT = Path(__file__).resolve().parents[2]
+FOUR = ROOT / 'configs/gradsplit/r50gn_4task.py'
+
+
+def test_only_the_chosen_tasks_are_left_in_their_order() -> None:
+    cfg = prepare(FOUR, 'out', {'tasks': ['parsing', 'reid']})
+    assert cfg.model.order == list(cfg.model.tasks) == ['parsing', 'reid']
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        assert list(cfg[key]) == ['parsing', 'reid']
+    assert list(cfg.val_evaluator) == list(cfg.test_evaluator) == ['parsing', 'reid']
+    for references in (cfg.val_cfg.references, cfg.test_cfg.references):
+        assert references == {'reid/mAP': 81.1, 'parsing/mIoU': 45.6}
+
+
+def test_a_dumped_config_can_be_narrowed(tmp_path: Path) -> None:
+    prepare(FOUR, 'out').dump(tmp_path / 'dumped.py')
+    whole = prepare(tmp_path / 'dumped.py')
+    assert whole.model.order == ['attribute', 'reid', 'pose', 'parsing']
+    assert prepare(tmp_path / 'dumped.py', cfg_options={'tasks': ['pose']}).model.order == ['pose']
+
+
+def test_an_inheriting_config_chooses_tasks(tmp_path: Path) -> None:
+    path = tmp_path / 'pose.py'
+    path.write_text(f"_base_ = '{FOUR}'\ntasks = ['pose']\n")
+    assert list(prepare(path).model.tasks) == ['pose']
+
+
+def test_a_config_without_the_key_keeps_all_tasks() -> None:
+    cfg = Config(dict(model=dict(type='MultiTaskModel', tasks=dict(b=dict(), a=dict()))))
+    assert prepare(cfg, 'out').model.order == ['b', 'a']
+
+
+@pytest.mark.parametrize(
+    ('tasks', 'words'),
+    [
+        (['pose', 'parsng'], "no task 'parsng'.*did you mean 'parsing'"),
+        (['pose', 'pose'], 'different names'),
+        ('pose', 'must be a list'),
+    ],
+)
+def test_tasks_that_do_not_fit(tasks: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        prepare(FOUR, 'out', {'tasks': tasks})
