@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -143,8 +144,12 @@ def start_processes(cfg: Config) -> bool:
 def stop_processes() -> None:
     """End the exchange between the processes of distributed training, where there are several.
 
-    A tool calls it last, and only when all went well: gloo's threads abort a process that exits
-    while they run, and a process that failed must not wait for the others here.
+    A tool calls it last, when nothing holds the runner any more, and only when all went well: a
+    process that failed must not wait for the others here.
     """
     if is_distributed():
         distributed.destroy_process_group()
+        # A thread of gloo's that still runs when Python ends can abort the process. They end with
+        # the last reference to the group; the model in DistributedDataParallel has one, and is part
+        # of reference cycles.
+        gc.collect()
