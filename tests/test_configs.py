@@ -1,18 +1,23 @@
 """Every config can be read, and every complete one builds a model whose heads fit its backbone."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.utils import import_modules_from_strings
+from torch import nn
 
+from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted((ROOT / 'configs').rglob('*.py'))
 COMPLETE = [path for path in CONFIGS if '_base_' not in path.parts]
+STAGES = ('train', 'val', 'test')
 
 
 def name(path: Path) -> str:
@@ -24,6 +29,29 @@ def test_every_config_is_read(path: Path) -> None:
     assert len(Config.fromfile(path)) > 0
 
 
+@pytest.fixture(scope='module', autouse=True)
+def unset() -> Iterator[None]:
+    """Leave weights as the memory was: drawing 50 million takes a second, and nobody looks."""
+    kinds = (nn.modules.conv._ConvNd, nn.Linear)
+    patches = [mock.patch.object(kind, 'reset_parameters', lambda self: None) for kind in kinds]
+    for patch in patches:
+        patch.start()
+    yield
+    for patch in patches:
+        patch.stop()
+
+
+_built: dict[str, nn.Module] = {}
+
+
+def build(cfg: Config) -> nn.Module:
+    """The config's model, by shapes alone; many configs have the same."""
+    key = repr(cfg.model)
+    if key not in _built:
+        _built[key] = MODELS.build(cfg.model).to('meta').eval()
+    return _built[key]
+
+
 def loaders(cfg: Config, stage: str) -> dict:
     loaders = cfg.get(f'{stage}_dataloader') or {}
     return loaders if 'dataset' not in loaders else {'all': loaders}
@@ -31,23 +59,26 @@ def loaders(cfg: Config, stage: str) -> dict:
 
 @pytest.mark.parametrize('path', COMPLETE, ids=name)
 def test_every_complete_config_builds(path: Path) -> None:
-    """With random weights, one forward pass of each task, and the optimizers."""
-    cfg = Config.fromfile(path)
+    """Its model by shapes alone, with a forward pass of each task, and the optimizers."""
+    cfg = prepare(path)
     init_default_scope(cfg.default_scope)
-    import_modules_from_strings(**cfg.custom_imports)
-    torch.manual_seed(0)
-    model = MODELS.build(cfg.model).eval()
+    model = build(cfg)
     tasks = list(model.tasks)
-    for stage in ('train', 'val', 'test'):
+    assert tasks == cfg.tasks
+    for stage in STAGES:
         assert list(loaders(cfg, stage)) == tasks
         for loader in loaders(cfg, stage).values():
             assert {'batch_size', 'num_workers', 'sampler', 'dataset'} <= set(loader)
     assert list(cfg.val_evaluator) == list(cfg.test_evaluator) == tasks
 
+    images = torch.zeros(1, 3, 64, 64, device='meta')
     with torch.no_grad():
         for task in tasks:
-            outputs = model(torch.zeros(1, 3, 64, 64), None, mode='tensor', task=task)
-            assert all(torch.isfinite(output).all() for output in tensors(outputs))
+            outputs = model(images, None, mode='tensor', task=task)
+            assert all(len(output) == 1 for output in tensors(outputs))
+
+    if 'pose' in tasks:
+        assert_targets_fit(model, cfg)
 
     wrapper_cfg = cfg.optim_wrapper.copy()
     constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
@@ -59,8 +90,11 @@ def test_every_complete_config_builds(path: Path) -> None:
     )
     wrapper = constructor(model)
     assert [wrapper[task].task for task in tasks] == tasks
-    if 'references' in cfg.val_cfg:
-        assert sorted(key.split('/')[0] for key in cfg.val_cfg.references) == sorted(tasks)
+    references = cfg.val_cfg.get('references')
+    if references:
+        assert sorted(key.split('/')[0] for key in references) == sorted(tasks)
+    best = cfg.default_hooks.checkpoint.get('save_best')
+    assert best == ('delta_m' if references else None)
 
 
 def tensors(outputs: object) -> list[torch.Tensor]:
@@ -68,3 +102,38 @@ def tensors(outputs: object) -> list[torch.Tensor]:
         return [outputs]
     assert isinstance(outputs, list | tuple)
     return [tensor for output in outputs for tensor in tensors(output)]
+
+
+def assert_targets_fit(model: nn.Module, cfg: Config) -> None:
+    """The pose head's heatmaps have the size of those that it is trained on, and decodes."""
+    steps = cfg.train_dataloader.pose.dataset.pipeline
+    targets = [step['encoder'] for step in steps if step['type'] == 'GenerateTarget']
+    for codec in (cfg.model.tasks.pose.head.decoder, *targets):
+        width, height = codec['input_size']
+        with torch.no_grad():
+            heatmaps = model(torch.zeros(1, 3, height, width, device='meta'), task='pose')
+        assert heatmaps.shape[2:] == tuple(codec['heatmap_size'])[::-1]
+
+
+def test_configs_have_names_of_their_own() -> None:
+    """They name the working directories."""
+    stems = [path.stem for path in COMPLETE]
+    assert len(set(stems)) == len(stems)
+
+
+DOCUMENTS = ('configs/README.md', 'docs/networks.md', 'README.md')
+ROWS = ('gradsplit', 'multihead', 'single_task', 'dropgrad')
+
+
+@pytest.mark.parametrize('document', DOCUMENTS)
+def test_configs_that_a_document_names_exist(document: str) -> None:
+    folders = '|'.join([*ROWS, 'cross_dataset', '_base_'])
+    text = (ROOT / document).read_text()
+    for path in re.findall(rf'`(?:configs/)?((?:{folders})/[\w/]+\.(?:py|json))`', text):
+        assert (ROOT / 'configs' / path).is_file(), path
+
+
+def test_the_table_of_rows_names_every_config() -> None:
+    text = (ROOT / 'configs/README.md').read_text()
+    rows = [name(path) for path in COMPLETE if path.parent.name in ROWS]
+    assert not [row for row in rows if f'`{row}`' not in text]

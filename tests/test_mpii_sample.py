@@ -30,6 +30,7 @@ def test_pose_fits_real_images(tmp_path: Path) -> None:
     write_headboxes(mmengine.load(SAMPLE / 'test_mpii.json'), tmp_path / 'headboxes.mat')
     cfg = Config.fromfile(ROOT / 'configs/single_task/r18gn_pose.py')
     cfg.model.backbone.update(base_channels=NETWORK_WIDTH, stem_channels=NETWORK_WIDTH)
+    cfg.model.backbone.strides = (1, 2, 2, 2)
     cfg.model.backbone.init_cfg = None
     codec = dict(type='MSRAHeatmap', input_size=INPUT, heatmap_size=HEATMAP, sigma=2)
     cfg.model.tasks.pose.head.update(

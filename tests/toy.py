@@ -33,11 +33,15 @@ def classifier(num_classes: int = 3) -> dict:
     )
 
 
-def toy_model(dtype: torch.dtype = torch.float32, seed: int = 0) -> MultiTaskModel:
-    """Three classifiers on a ResNet-18 whose last stage has 64 = 3 * 21 + 1 filters."""
+def toy_model(dtype: torch.dtype = torch.float32, seed: int = 0, **backbone: Any) -> MultiTaskModel:
+    """Three classifiers on a ResNet-18 whose last stage has 64 = 3 * 21 + 1 filters.
+
+    ``backbone`` holds further arguments of the ResNet.
+    """
     torch.manual_seed(seed)
     tasks = {task: classifier(n) for task, n in zip(TASKS, CLASSES, strict=True)}
-    model = MODELS.build(dict(type='MultiTaskModel', backbone=BACKBONE, tasks=tasks))
+    cfg = dict(type='MultiTaskModel', backbone={**BACKBONE, **backbone}, tasks=tasks)
+    model = MODELS.build(cfg)
     for task in model.tasks.values():
         task.data_preprocessor = BaseDataPreprocessor()  # leaves the images' type alone
     return model.to(dtype).train()

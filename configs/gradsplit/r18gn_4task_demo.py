@@ -13,6 +13,7 @@ model = dict(
     backbone=dict(
         base_channels=width,
         stem_channels=width,
+        strides=(1, 2, 2, 2),
         norm_cfg=dict(num_groups=16),
         init_cfg=None,
     ),
@@ -25,7 +26,9 @@ model = dict(
                 loss=dict(pos_weight=[3.0] * 26),
             ),
         ),
-        reid=dict(head=dict(in_channels=8 * width, conv_channels=256, num_classes=60)),
+        reid=dict(
+            head=dict(in_channels=8 * width, conv_channels=256, kernel_size=1, num_classes=60)
+        ),
         pose=dict(
             head=dict(
                 in_channels=8 * width,

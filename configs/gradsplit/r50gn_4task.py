@@ -12,7 +12,7 @@ tasks = ['attribute', 'reid', 'pose', 'parsing']
 
 model = dict(
     type='MultiTaskModel',
-    backbone=_base_.backbone,
+    backbone=_base_.resnet50_gn,
     tasks={task: _base_[task].model for task in tasks},
 )
 train_dataloader = {task: _base_[task].train_dataloader for task in tasks}

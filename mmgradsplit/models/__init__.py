@@ -6,7 +6,10 @@ May import the mathematics and the upstream toolboxes' models.
 from .heads import MultiLabelConvHead, ReIDHead
 from .losses import BatchHardTripletLoss
 from .multi_task_model import MultiTaskModel
+from .resnet_plus import ResNetPlus
+from .resnet_stage import ResNetStage
 from .shared_backbone import BackbonePass, SharedBackbone
+from .task_norm import TaskNorm
 
 __all__ = [
     'BackbonePass',
@@ -14,5 +17,8 @@ __all__ = [
     'MultiLabelConvHead',
     'MultiTaskModel',
     'ReIDHead',
+    'ResNetPlus',
+    'ResNetStage',
     'SharedBackbone',
+    'TaskNorm',
 ]

@@ -3,9 +3,11 @@
 May import torch, mmengine, the registry and this room.
 """
 
+import copy
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
@@ -19,6 +21,7 @@ from torch import nn
 from mmgradsplit.registry import MODELS
 
 from .shared_backbone import BackbonePass, SharedBackbone
+from .task_norm import TaskNorm
 
 
 class TaskPreprocessor(nn.Module):
@@ -87,8 +90,10 @@ class MultiTaskModel(BaseModel):
         self.backbone = MODELS.build(backbone)
         self.tasks = built
         self.backbone_pass = BackbonePass(self.backbone)
-        for task in built.values():
-            task.backbone.link(self.backbone_pass)
+        for name, task in built.items():
+            task.backbone.link(self.backbone_pass, name)
+        for norm in self._task_norms():
+            norm.link(self.backbone_pass, order)
 
     @staticmethod
     def _build_task(name: str, cfg: dict) -> nn.Module:
@@ -113,27 +118,56 @@ class MultiTaskModel(BaseModel):
             )
         return task
 
+    def _task_norms(self) -> list[TaskNorm]:
+        return [module for module in self.backbone.modules() if isinstance(module, TaskNorm)]
+
+    @property
+    def passes(self) -> list[list[str]]:
+        """The tasks by backbone pass: those of one list share a pass over the same image.
+
+        All of them do, unless the backbone has task-specific norms, which need a pass a task.
+        """
+        tasks = list(self.tasks)
+        return [[task] for task in tasks] if self._task_norms() else [tasks]
+
+    def own_parameters(self, task: str) -> Iterator[nn.Parameter]:
+        """Parameters that only ``task`` uses: its model's, and those of its norms in the backbone.
+
+        Args:
+            task: Name of the task.
+        """
+        yield from self.tasks[task].parameters()
+        for norm in self._task_norms():
+            yield from norm[task].parameters()
+
     def init_weights(self) -> None:
-        """Initialise all weights; without a network, the backbone starts from random ones."""
+        """Initialise all weights; without a network, what it would have brought is random."""
         try:
             super().init_weights()
         except (URLError, ConnectionError, TimeoutError) as error:
             if get_world_size() > 1 and get_rank() == 0:
                 # The other ranks wait for rank 0's download; let them try and fail as well.
                 dist.barrier()
+            self._do_without_downloads(error)
+            super().init_weights()
+        for norm in self._task_norms():
+            norm.start_alike()
+
+    def _do_without_downloads(self, error: Exception) -> None:
+        for name, module in self.named_modules():
+            vars(module).pop('_params_init_info', None)  # mmengine's note of the failed attempt
+            cfg = getattr(module, 'init_cfg', None)
+            file = cfg.get('checkpoint') if isinstance(cfg, dict) else None
+            if file is None or Path(file).is_file():
+                continue
+            module.init_cfg = _default_init(type(module))
             print_log(
-                f'The weights named in model.backbone.init_cfg '
-                f'({self.backbone.init_cfg["checkpoint"]}) cannot be downloaded ({error}). THE '
-                f'BACKBONE STARTS FROM RANDOM WEIGHTS. To train from ImageNet weights, go online '
-                f'once or give a local file in model.backbone.init_cfg.checkpoint.',
+                f'The weights named in model.{name}.init_cfg ({file}) cannot be downloaded '
+                f'({error}). {name.upper()} STARTS FROM RANDOM WEIGHTS. To train from ImageNet '
+                f'weights, go online once or give a local file in its checkpoint there.',
                 'current',
                 logging.WARNING,
             )
-            default = inspect.signature(type(self.backbone).__init__).parameters['init_cfg'].default
-            self.backbone.init_cfg = default
-            for module in self.modules():  # mmengine's notes of the attempt that failed
-                vars(module).pop('_params_init_info', None)
-            super().init_weights()
 
     def forward(
         self,
@@ -142,7 +176,7 @@ class MultiTaskModel(BaseModel):
         mode: str = 'tensor',
         task: str | None = None,
     ) -> Any:
-        """Run one task, or all of them over a single backbone pass.
+        """Run one task, or all of them over as few backbone passes as they need (``passes``).
 
         Args:
             inputs: shape [N x 3 x H x W], preprocessed.
@@ -162,8 +196,19 @@ class MultiTaskModel(BaseModel):
                 raise KeyError(f"no task '{task}' in this model, which has {list(self.tasks)}")
             return self.tasks[task](inputs, data_samples, mode=mode)
         samples: Mapping = {} if data_samples is None else data_samples  # type: ignore[assignment]
-        with self.backbone_pass.hand_out(inputs, self.backbone(inputs)):
-            return {
-                name: model(inputs, samples.get(name), mode=mode)
-                for name, model in self.tasks.items()
-            }
+        outputs = {}
+        for group in self.passes:
+            features = self.backbone_pass(inputs, group[0])
+            with self.backbone_pass.hand_out(inputs, features):
+                for name in group:
+                    outputs[name] = self.tasks[name](inputs, samples.get(name), mode=mode)
+        return outputs
+
+
+def _default_init(kind: type) -> Any:
+    """The ``init_cfg`` that a class, or the base class that takes it, has by default."""
+    for base in kind.__mro__:
+        parameters = inspect.signature(base).parameters
+        if 'init_cfg' in parameters:
+            return copy.deepcopy(parameters['init_cfg'].default)
+    return None

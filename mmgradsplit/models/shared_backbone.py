@@ -15,23 +15,29 @@ from mmgradsplit.registry import MODELS
 
 
 class BackbonePass:
-    """Runs the shared backbone, or hands out features that are already computed.
+    """Runs the shared backbone for a task, or hands out features that are already computed.
 
     Not a module, so that the tasks that refer to it do not own the backbone's parameters.
 
     Args:
         backbone: The shared backbone.
+
+    Attributes:
+        task: The task of the latest pass, which modules that differ by task read. It stays until
+            the next pass: activation checkpointing runs parts of a pass again in the backward.
     """
 
     def __init__(self, backbone: nn.Module) -> None:
         self.backbone = backbone
+        self.task: str | None = None
         self._inputs: torch.Tensor | None = None
         self._features: Any = None
 
-    def __call__(self, inputs: torch.Tensor) -> Any:
-        """Features of ``inputs`` (shape [N x 3 x H x W]), as the backbone returns them."""
+    def __call__(self, inputs: torch.Tensor, task: str) -> Any:
+        """Features of ``inputs`` (shape [N x 3 x H x W]) for ``task``, as the backbone returns."""
         if inputs is self._inputs:
             return self._features
+        self.task = task
         return self.backbone(inputs)
 
     @contextmanager
@@ -58,10 +64,11 @@ class SharedBackbone(BaseModule):
     def __init__(self) -> None:
         super().__init__()
         self._pass: BackbonePass | None = None
+        self._task = ''
 
-    def link(self, backbone_pass: BackbonePass) -> None:
-        """Connect to the pass over the shared backbone."""
-        self._pass = backbone_pass
+    def link(self, backbone_pass: BackbonePass, task: str) -> None:
+        """Connect ``task`` to the pass over the shared backbone."""
+        self._pass, self._task = backbone_pass, task
 
     def forward(self, inputs: torch.Tensor) -> Any:
         """Features of ``inputs`` (shape [N x 3 x H x W]) from the shared backbone."""
@@ -70,4 +77,4 @@ class SharedBackbone(BaseModule):
                 "a SharedBackbone works only inside a MultiTaskModel; put this task's config under "
                 'model.tasks'
             )
-        return self._pass(inputs)
+        return self._pass(inputs, self._task)

@@ -18,6 +18,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 from mmgradsplit.functional import spans
 from mmgradsplit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
+from .drop_grad import DropGrad
 from .grad_split import GradSplitOptimWrapper, Leaf, TaskUpdate, unwrapped
 from .relations import load_changes, load_mask
 
@@ -44,6 +45,9 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             - ``update``: ``'step'``, after every task step, or ``'iteration'``, after the masked
               task gradients of a major iteration are summed (Eq. 4); the latter needs
               ``optimizers='shared'``. Default ``'step'``.
+            - ``drop_grad``: share of the gradients of what is split in ``modules`` that every task
+              step drops at random, see :class:`~mmgradsplit.optim.drop_grad.DropGrad`. With
+              ``relations='all'`` this is the DropGrad of Tables 4 and 7. Default 0.
             - ``base``: config of the mmengine wrapper that does loss scaling and autocast, such as
               ``dict(type='AmpOptimWrapper')``. Default ``dict(type='OptimWrapper')``.
             - ``accumulative_counts``, ``clip_grad``: as in mmengine, for each task.
@@ -66,6 +70,7 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self.split_norm = cfg.pop('split_norm', False)
         self.optimizers = cfg.pop('optimizers', 'separate')
         self.update = cfg.pop('update', 'step')
+        self.drop_grad = cfg.pop('drop_grad', 0.0)
         self.base = {'type': 'OptimWrapper', **cfg.pop('base', {}), **cfg}
         for key, value, known in (
             ('optimizers', self.optimizers, ('separate', SHARED)),
@@ -97,7 +102,9 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             )
         tasks = list(bare.tasks)
         mask = load_mask(self.relations, tasks, self.threshold)
-        leaves_of = self._leaves(bare, tasks, mask)
+        split = self._split_parameters(bare.backbone, len(tasks))
+        leaves_of = self._leaves(bare, tasks, mask, set(split))
+        drop = DropGrad(split, self.drop_grad)
         groups: list[dict] = []
         self.add_params(groups, bare)
         leaves = [leaf for group in groups for leaf in leaves_of[group['params'][0]]]
@@ -110,11 +117,11 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 # Copies share the optimizer and the loss scaler, but count their own task steps.
                 steps = self.update == 'step' or task == tasks[-1]
                 wrapper = copy.copy(wrappers[SHARED])
-                updates[task] = TaskUpdate(task, wrapper, leaves, sums, steps)
+                updates[task] = TaskUpdate(task, wrapper, leaves, drop, sums, steps)
         else:
             for task in tasks:
                 wrappers[task] = self._build_wrapper(groups, leaves_of, [task])
-                updates[task] = TaskUpdate(task, wrappers[task], leaves, {}, steps=True)
+                updates[task] = TaskUpdate(task, wrappers[task], leaves, drop, {}, steps=True)
         names = {param: name for name, param in bare.named_parameters()}
         literal = isinstance(self.relations, str) and self.relations in ('all', 'none')
         changes = None if literal else load_changes(self.relations, tasks)
@@ -143,19 +150,19 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             copy.deepcopy(self.base), default_args=dict(optimizer=optimizer)
         )
 
+    @staticmethod
     def _leaves(
-        self, model: Any, tasks: list[str], mask: NDArray[np.bool_]
+        model: Any, tasks: list[str], mask: NDArray[np.bool_], split: set[nn.Parameter]
     ) -> dict[nn.Parameter, list[Leaf]]:
         """The leaves of every parameter of the model."""
-        split = self._split_parameters(model.backbone, len(tasks))
         every = frozenset(tasks)
         owners: dict[nn.Parameter, list[str]] = {}
         for task in tasks:
-            for param in model.tasks[task].parameters():
+            for param in model.own_parameters(task):
                 owners.setdefault(param, []).append(task)
         leaves: dict[nn.Parameter, list[Leaf]] = {}
         for param in model.parameters():
-            if param in split:
+            if param in split and param not in owners:
                 leaves[param] = [
                     Leaf.make(param, start, stop, frozenset(tasks[t] for t in held))
                     for start, stop, held in spans(len(param), mask)
@@ -166,7 +173,7 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 leaves[param] = [Leaf.make(param, 0, size, holders)]
         return leaves
 
-    def _split_parameters(self, backbone: nn.Module, num_tasks: int) -> set[nn.Parameter]:
+    def _split_parameters(self, backbone: nn.Module, num_tasks: int) -> list[nn.Parameter]:
         """Parameters of the convolutions (and norms) in the modules named in the config."""
         names = [name for name, _ in backbone.named_modules() if name]
         found: dict[str, nn.Module] = {}
@@ -188,7 +195,7 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     f"optim_wrapper.modules: '{pattern}' holds no convolution to split"
                 )
             found.update(inside)
-        params: set[nn.Parameter] = set()
+        params: dict[nn.Parameter, None] = {}  # in order, as DropGrad draws for them
         for name, module in found.items():
             if not (self._splits(module) or (self.split_norm and isinstance(module, NORMS))):
                 continue
@@ -198,8 +205,8 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                     f"optim_wrapper.modules: '{name}' has {len(own[0])} filters, fewer than the "
                     f'{num_tasks} tasks; leave it out'
                 )
-            params.update(own)
-        return params
+            params.update(dict.fromkeys(own))
+        return list(params)
 
     @staticmethod
     def _splits(module: nn.Module) -> bool:

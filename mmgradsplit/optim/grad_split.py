@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
 
+from .drop_grad import DropGrad
 from .held_gradients import HeldGradients
 
 
@@ -65,6 +66,7 @@ class TaskUpdate:
         optim_wrapper: mmengine's wrapper with the optimizer that this task steps; it does loss
             scaling, accumulation and clipping.
         leaves: All leaves of the model.
+        drop: Drops gradients before they are handed out.
         sums: Gradients handed out since the optimizer's last step, shared by the tasks that share
             the optimizer.
         steps: Whether the optimizer steps after this task (Eq. 4's sum: after the last one only).
@@ -75,6 +77,7 @@ class TaskUpdate:
         task: str,
         optim_wrapper: OptimWrapper,
         leaves: Sequence[Leaf],
+        drop: DropGrad,
         sums: dict[nn.Parameter, Tensor],
         steps: bool,
     ) -> None:
@@ -83,6 +86,7 @@ class TaskUpdate:
         self.sources = list(dict.fromkeys(leaf.source for leaf in leaves))
         self.leaves = [leaf for leaf in leaves if task in leaf.holders]
         self.held_gradients = HeldGradients(self._held_spans())
+        self.drop = drop
         self.sums = sums
         self.steps = steps
         # Gradients of this task alone, under accumulation. They return to the sources before the
@@ -118,6 +122,7 @@ class TaskUpdate:
             self.pending.update((s, s.grad) for s in self.sources if s.grad is not None)
             self._clear_sources()
             return
+        self.drop()
         for leaf in self.leaves:
             grad = leaf.gradient()
             if grad is not None:

@@ -31,7 +31,9 @@ def people() -> MultiTaskModel:
     codec = dict(input_size=(SIZE, SIZE), heatmap_size=(SIZE // 4, SIZE // 4), sigma=1)
     cfg.merge_from_dict(
         {
-            'model.backbone': dict(base_channels=8, stem_channels=8, init_cfg=None),
+            'model.backbone': dict(
+                base_channels=8, stem_channels=8, strides=(1, 2, 2, 2), init_cfg=None
+            ),
             'model.backbone.norm_cfg.num_groups': 2,
             'model.tasks.attribute.head': dict(in_channels=64, conv_channels=16),
             'model.tasks.reid.head': dict(in_channels=64, conv_channels=16, num_classes=5),

@@ -20,6 +20,8 @@ from toy import (
     toy_model,
 )
 
+from mmgradsplit.models import MultiTaskModel
+
 WORLD = 2
 STEPS = 4
 MASK = ((1, 0, 1), (1, 1, 0), (0, 0, 1))
@@ -31,7 +33,10 @@ CASES = {
     'accumulated eq4': dict(optimizers='shared', update='iteration', accumulative_counts=2),
     'clipped': dict(clip_grad=dict(max_norm=0.1)),
     'multi-head': dict(relations='all'),
+    'dropped': dict(relations='all', drop_grad=0.5),
 }
+# A norm for each task, whose statistics are not those of one process's batch.
+NETWORKS = {'by task': dict(norm_cfg=dict(type='mmgradsplit.TaskNorm'), norm_eval=True)}
 
 
 def part(batch: dict, rank: int) -> dict:
@@ -39,17 +44,25 @@ def part(batch: dict, rank: int) -> dict:
     return {key: value if key == 'task' else value[rank::WORLD] for key, value in batch.items()}
 
 
-def run_case(model: nn.Module, network: nn.Module, cfg: dict, rank: int | None) -> None:
+def make_model(name: str, seed: int = 0) -> MultiTaskModel:
+    return toy_model(torch.float64, seed, **NETWORKS.get(name, {}))
+
+
+def run_case(model: nn.Module, network: nn.Module, name: str, rank: int | None) -> None:
+    cfg = CASES.get(name, {})
     cfg = dict(relations=relations_of(MASK), **cfg) if 'relations' not in cfg else cfg
     mask = ((1,) * 3,) * 3 if cfg['relations'] == 'all' else MASK
     optimizer = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=0.1)
     wrapper = build_wrapper(network, optimizer=optimizer, **cfg)
     wrapper.initialize_count_status(network, 0, STEPS)
     split = split_names(model, 'layer4')
+    own = {name: t for t in TASKS for name in snapshot(model) if f'.{t}.' in name}
     for step in range(STEPS):
         for number, task in enumerate(TASKS):
             batch = toy_batch(task, step, size=4, dtype=torch.float64)
             before = snapshot(model)
+            # The loop seeds by seed, rank, iteration and task.
+            torch.manual_seed(100 * step + 10 * number + (rank or 0))
             network.train_step(
                 batch if rank is None else part(batch, rank), optim_wrapper=wrapper[task]
             )
@@ -57,6 +70,7 @@ def run_case(model: nn.Module, network: nn.Module, cfg: dict, rank: int | None) 
                 continue  # the step after the last task moves what any task may move
             for name, param in model.named_parameters():
                 held = held_channels(name, len(param), number, mask, split)
+                held = held if own.get(name, task) == task else []
                 kept = [c for c in range(len(param)) if c not in held]
                 assert torch.equal(param[kept], before[name][kept]), f'{task} moved {name}'
 
@@ -66,10 +80,10 @@ def work(rank: int, folder: str) -> None:
     dist.init_process_group(
         'gloo', init_method=f'file://{folder}/rendezvous', rank=rank, world_size=WORLD
     )
-    for name, cfg in CASES.items():
-        model = toy_model(torch.float64, seed=rank)  # rank 0's weights are broadcast
+    for name in [*CASES, *NETWORKS]:
+        model = make_model(name, seed=rank)  # rank 0's weights are broadcast
         network = MMDistributedDataParallel(model, find_unused_parameters=True)
-        run_case(model, network, cfg, rank)
+        run_case(model, network, name, rank)
         torch.save(model.state_dict(), f'{folder}/{name}.{rank}')
     dist.destroy_process_group()
 
@@ -81,15 +95,15 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize('name', CASES)
+@pytest.mark.parametrize('name', [*CASES, *NETWORKS])
 def test_two_ranks_are_one_process_on_the_joined_batches(folder, name):
     ranks = [torch.load(folder / f'{name}.{rank}') for rank in range(WORLD)]
-    first, second = (toy_model(torch.float64) for _ in ranks)
+    first, second = (make_model(name) for _ in ranks)
     first.load_state_dict(ranks[0])
     second.load_state_dict(ranks[1])
     assert_same_weights(first, second)
 
-    model = toy_model(torch.float64)
-    run_case(model, model, CASES[name], None)
+    model = make_model(name)
+    run_case(model, model, name, None)
     for key, value in model.state_dict().items():
         torch.testing.assert_close(ranks[0][key], value, rtol=1e-8, atol=1e-10, msg=key)

@@ -113,6 +113,8 @@ def test_momentum_built_up_by_large_gradients_does_not_move_masked_groups(optimi
     [
         (['layer3', 'layer4'], ['layer3', 'layer4']),
         (['layer[34]'], ['layer3', 'layer4']),
+        (['layer[234]'], ['layer2', 'layer3', 'layer4']),
+        (['layer[1234]'], ['layer1', 'layer2', 'layer3', 'layer4']),
         (['layer4.0.conv2'], ['layer4.0.conv2']),
         (['layer4.*.conv1', 'layer3.1'], ['layer4.0.conv1', 'layer4.1.conv1', 'layer3.1']),
         ([], []),

@@ -50,7 +50,11 @@ def build(**options: Any) -> Any:
     cfg.model.backbone.norm_cfg.num_groups = 2
     cfg.model.tasks.attribute.head.update(SMALL_HEAD)
     cfg.model.tasks.reid.head.update(SMALL_HEAD)
-    cfg.model.tasks.pose.head.update(in_channels=64, deconv_out_channels=(16, 16, 16))
+    cfg.model.tasks.pose.head.update(
+        in_channels=64,
+        deconv_out_channels=(16, 16, 16),
+        decoder=dict(type='MSRAHeatmap', input_size=(256, 256), heatmap_size=(64, 64), sigma=2),
+    )
     cfg.model.tasks.parsing.decode_head.update(in_channels=64, channels=16)
     cfg.merge_from_dict({f'model.tasks.{key}': value for key, value in options.items()})
     torch.manual_seed(0)

@@ -34,7 +34,7 @@ detection = dict(
                 octave_base_scale=4,
                 scales_per_octave=3,
                 ratios=[0.5, 1.0, 2.0],
-                strides=[8, 16, 32, 64, 128],
+                strides=[8, 16, 16, 32, 64],
             ),
             bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
             loss_cls=dict(type='FocalLoss', use_sigmoid=True, gamma=2.0, alpha=0.25),

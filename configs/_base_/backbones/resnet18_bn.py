@@ -1,0 +1,11 @@
+# ResNet-18 with batch normalisation, from ImageNet weights where they can be downloaded.
+resnet18_bn = dict(
+    type='mmpretrain.ResNet',
+    depth=18,
+    num_stages=4,
+    strides=(1, 2, 2, 1),
+    out_indices=(0, 1, 2, 3),
+    style='pytorch',
+    norm_cfg=dict(type='BN', requires_grad=True),
+    init_cfg=dict(type='Pretrained', checkpoint='torchvision://resnet18'),
+)

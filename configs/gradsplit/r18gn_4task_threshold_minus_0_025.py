@@ -1,0 +1,3 @@
+# GradSplit at the threshold -0.025 (Table A-2).
+_base_ = 'r18gn_4task.py'
+optim_wrapper = dict(threshold=-0.025)

@@ -1,0 +1,2 @@
+_base_ = '../multihead/multihead_r18bn_4task.py'
+tasks = ['parsing']

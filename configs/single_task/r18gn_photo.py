@@ -1,0 +1,2 @@
+_base_ = '../multihead/multihead_r18gn_3task_digits.py'
+tasks = ['photo']

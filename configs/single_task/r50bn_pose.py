@@ -1,0 +1,2 @@
+_base_ = '../multihead/multihead_r50bn_4task.py'
+tasks = ['pose']
