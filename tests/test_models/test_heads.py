@@ -1,12 +1,13 @@
-"""The attribute and the re-identification head inside mmpretrain's classifier."""
+"""The attribute and the re-identification head inside mmpretrain's classifier; the parsing head."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmpretrain.structures import DataSample
+from mmseg.models.decode_heads import PSPHead
 
-from mmgradsplit.models.heads import MultiLabelConvHead, ReIDHead
+from mmgradsplit.models.heads import MultiLabelConvHead, ReducedPSPHead, ReIDHead
 
 FEATS = (None, torch.rand(4, 16, 6, 3, generator=torch.Generator().manual_seed(0)))
 
@@ -114,3 +115,35 @@ def test_unknown_identity_names_num_classes():
     head = ReIDHead(16, 8, num_classes=3)
     with pytest.raises(ValueError, match=r'num_classes=3.*identity 3.*num_identities'):
         head.loss(FEATS, identity_samples([0, 1, 2, 3]))
+
+
+def test_reid_convolution_of_3_by_3_sees_the_neighbours():
+    torch.manual_seed(0)
+    head = ReIDHead(16, 8, 3, kernel_size=3).eval()
+    padded = F.pad(FEATS[-1], (1, 1, 1, 1))
+    patches = padded.unfold(2, 3, 1).unfold(3, 3, 1)  # [N x C x H x W x 3 x 3]
+    hidden = torch.einsum('oikl,nihwkl->nohw', head.conv.weight, patches)
+    scale = (head.norm.running_var + head.norm.eps).sqrt()
+    expected = (hidden / scale[:, None, None]).clamp(min=0).mean((2, 3))
+    torch.testing.assert_close(head.pre_logits(FEATS), expected)
+
+
+def test_reduced_psp_head_is_a_psp_head_on_a_reduced_feature_map():
+    torch.manual_seed(0)
+    head = ReducedPSPHead(in_channels=16, channels=4, num_classes=3, norm_cfg=dict(type='BN'))
+    plain = PSPHead(in_channels=4, channels=4, num_classes=3, norm_cfg=dict(type='BN'))
+    head.init_weights()
+    assert plain.load_state_dict(head.state_dict(), strict=False).missing_keys == []
+    head.eval(), plain.eval()
+    weight = head.reduction.conv.weight[:, :, 0, 0]
+    reduced = torch.einsum('oi,nihw->nohw', weight, FEATS[-1]).clamp(min=0)
+    reduced = reduced / (1 + head.reduction.bn.eps) ** 0.5
+    torch.testing.assert_close(head(FEATS), plain([reduced]))
+    assert head(FEATS).shape == (4, 3, 6, 3)
+
+
+@pytest.mark.parametrize(('in_channels', 'millions'), [(512, 13.12), (2048, 13.91)])
+def test_reduced_psp_head_of_512_channels_has_the_size_of_the_papers(in_channels, millions):
+    """1x1 to 512, four 1x1 and one 3x3 of 5 * 512 to 512, 20 classes; norms of two a channel."""
+    head = ReducedPSPHead(in_channels=in_channels, channels=512, num_classes=20)
+    assert sum(p.numel() for p in head.parameters()) / 1e6 == pytest.approx(millions, abs=0.02)

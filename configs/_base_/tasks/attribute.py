@@ -1,4 +1,5 @@
 # Pedestrian attributes on PA-100K: "Conv-FC" head, binary cross-entropy (section 4.1, D.1).
+# The head's widths are those with which the paper's #Param come out (docs/complexity.md).
 _pipeline_head = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(128, 256), interpolation='bilinear'),
@@ -18,7 +19,7 @@ attribute = dict(
         head=dict(
             type='mmgradsplit.MultiLabelConvHead',
             in_channels=2048,
-            conv_channels=512,
+            conv_channels=320,
             num_classes=26,
             loss=dict(type='CrossEntropyLoss', use_sigmoid=True),
         ),

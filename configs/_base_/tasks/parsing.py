@@ -1,4 +1,5 @@
 # Human parsing on LIP: PSP head, pixel-wise cross-entropy (section 4.1, D.1).
+# The head's widths are those with which the paper's #Param come out (docs/complexity.md).
 _dataset = dict(_scope_='mmseg', type='LIPDataset', data_root='data/lip')
 parsing = dict(
     model=dict(
@@ -13,7 +14,7 @@ parsing = dict(
             size=(288, 288),
         ),
         decode_head=dict(
-            type='PSPHead',
+            type='mmgradsplit.ReducedPSPHead',
             in_channels=2048,
             in_index=-1,
             channels=512,

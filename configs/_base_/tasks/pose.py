@@ -1,5 +1,7 @@
 # Human pose on MPII: heatmap head of Simple Baselines, mean squared error (section 4.1, D.1).
-_codec = dict(type='MSRAHeatmap', input_size=(256, 256), heatmap_size=(64, 64), sigma=2)
+# The head's widths are those with which the paper's #Param come out (docs/complexity.md). Layer4
+# keeps the size of its input, so the heatmap has half the size of the image, not a quarter.
+_codec = dict(type='MSRAHeatmap', input_size=(256, 256), heatmap_size=(128, 128), sigma=4)
 _dataset = dict(
     _scope_='mmpose',
     type='MpiiDataset',
@@ -20,6 +22,7 @@ pose = dict(
             type='HeatmapHead',
             in_channels=2048,
             out_channels=16,
+            deconv_out_channels=(192, 288, 320),
             loss=dict(type='KeypointMSELoss', use_target_weight=True),
             decoder=_codec,
         ),

@@ -1,5 +1,6 @@
 # Person re-identification on Market-1501: "Conv-BN-FC" head, cross-entropy of the identities and
 # batch-hard triplet loss on batches of 4 identities with 16 images (section 4.1, D.1).
+# The head's widths are those with which the paper's #Param come out (docs/complexity.md).
 _pipeline_head = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=(128, 256), interpolation='bilinear'),
@@ -17,7 +18,8 @@ reid = dict(
         head=dict(
             type='mmgradsplit.ReIDHead',
             in_channels=2048,
-            conv_channels=512,
+            conv_channels=256,
+            kernel_size=3,
             num_classes=751,
             loss=dict(type='CrossEntropyLoss'),
         ),

@@ -21,7 +21,7 @@ TRIPLET = dict(type='mmgradsplit.BatchHardTripletLoss', margin=0.3)
 
 @MODELS.register_module()
 class ReIDHead(ClsHead):
-    """1x1 convolution, norm, ReLU, global average pooling (the embedding), identity classifier.
+    """Convolution, norm, ReLU, global average pooling (the embedding), identity classifier.
 
     Trained with the cross-entropy of the identities plus the batch-hard triplet loss of the
     embeddings (supplement, D.1). Identities of the test set are unknown in training, so the
@@ -31,6 +31,7 @@ class ReIDHead(ClsHead):
         in_channels: Channels of the backbone's last feature map.
         conv_channels: Output channels of the convolution, the size of the embedding.
         num_classes: Number of training identities.
+        kernel_size: Odd size of the convolution, which keeps the size of the feature map.
         norm_cfg: Norm after the convolution. A batch norm sees the samples of its own process only.
         triplet_loss: Loss of ``(embedding, identity)``; batch-hard with margin 0.3 if not given.
         init_cfg: Initialisation of the layers; Kaiming's, as in the paper, if not given.
@@ -47,6 +48,7 @@ class ReIDHead(ClsHead):
         in_channels: int,
         conv_channels: int,
         num_classes: int,
+        kernel_size: int = 1,
         norm_cfg: dict | None = None,
         triplet_loss: dict | None = None,
         init_cfg: dict | list[dict] | None = None,
@@ -54,7 +56,9 @@ class ReIDHead(ClsHead):
     ) -> None:
         super().__init__(init_cfg=init_cfg or KAIMING, **kwargs)
         self.num_classes = num_classes
-        self.conv = nn.Conv2d(in_channels, conv_channels, 1, bias=False)
+        self.conv = nn.Conv2d(
+            in_channels, conv_channels, kernel_size, padding=kernel_size // 2, bias=False
+        )
         self.norm = build_norm_layer(norm_cfg or dict(type='BN'), conv_channels)[1]
         self.fc = nn.Linear(conv_channels, num_classes)
         self.triplet_loss: nn.Module = MODELS.build(triplet_loss or TRIPLET)

@@ -1,0 +1,95 @@
+"""A paper's figures of #Param and #FLOPs beside those of the configs. May import mmgradsplit.
+
+The figures are data: a JSON file whose ``rows`` name a table, a method, a backbone, the configs of
+the row (one multi-task network, or a set of single-task networks, which add up) and what the paper
+says: ``parameters`` in millions and, where it says so, ``flops`` in G.
+"""
+
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mmengine
+from mmengine.config import Config
+
+from .complexity import Complexity, measure_complexity
+
+KEYS = {'table', 'method', 'backbone', 'configs', 'parameters'}
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A row of a published table, and what its configs cost.
+
+    Attributes:
+        table: Number of the table.
+        method: As the paper calls it.
+        backbone: As the paper calls it.
+        tasks: Tasks of its networks.
+        parameters: In millions, of all its networks.
+        published_parameters: In millions, as the paper rounds them.
+        flops: Multiply-accumulates of all its tasks, in G.
+        published_flops: In G, as the paper rounds them; None where it says nothing.
+    """
+
+    table: str
+    method: str
+    backbone: str
+    tasks: tuple[str, ...]
+    parameters: float
+    published_parameters: float
+    flops: float
+    published_flops: float | None
+
+
+def compare_published(
+    file: str | Path, progress: Callable[[str], None] = lambda _: None
+) -> list[PublishedRow]:
+    """Measure every row of a file of published figures.
+
+    Args:
+        file: JSON file; the paths of its configs are relative to its folder.
+        progress: Told the name of each config that is measured. Networks that are alike, such as
+            those of GradSplit and the multi-head baseline, are measured once.
+
+    Raises:
+        FileNotFoundError: If the file, or a config, is not there.
+        ValueError: If a row lacks a key.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"no file of published figures '{file}'")
+    measured: dict[str, Complexity] = {}
+
+    @functools.cache
+    def cost(name: str) -> Complexity:
+        path = Path(file).parent / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{file}: no config file '{name}'")
+        cfg = Config.fromfile(path)
+        network = json.dumps([cfg.model, cfg.get('tasks'), cfg.val_dataloader], default=str)
+        if network not in measured:
+            progress(path.stem)
+            measured[network] = measure_complexity(cfg)
+        return measured[network]
+
+    rows = mmengine.load(file).get('rows', [])
+    for number, row in enumerate(rows):
+        if missing := KEYS - set(row):
+            raise ValueError(f'{file}: rows[{number}] lacks {sorted(missing)}')
+    return [_row(row, [cost(name) for name in row['configs']]) for row in rows]
+
+
+def _row(row: Mapping[str, Any], costs: Sequence[Complexity]) -> PublishedRow:
+    return PublishedRow(
+        table=row['table'],
+        method=row['method'],
+        backbone=row['backbone'],
+        tasks=tuple(task for cost in costs for group in cost.passes for task in group),
+        parameters=sum(cost.parameters[''] for cost in costs) / 1e6,
+        published_parameters=row['parameters'],
+        flops=sum(cost.macs[''] for cost in costs) / 1e9,
+        published_flops=row.get('flops'),
+    )
