@@ -50,7 +50,8 @@ class Market1501(BaseDataset):
             raise ValueError(f'Market1501: split must be one of {tuple(FOLDERS)}, not {split!r}.')
         self.split = split
         kwargs.setdefault('test_mode', split != 'train')
-        super().__init__(ann_file='', data_root=data_root, **kwargs)
+        kwargs.setdefault('ann_file', '')  # the file names say it all
+        super().__init__(data_root=data_root, **kwargs)
 
     def load_data_list(self) -> list[dict]:
         """Read the split's file names."""

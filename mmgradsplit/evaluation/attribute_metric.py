@@ -13,6 +13,8 @@ from mmengine.logging import print_log
 
 from mmgradsplit.registry import METRICS
 
+UNKNOWN = -1
+
 
 @METRICS.register_module()
 class AttributeMetric(BaseMetric):
@@ -29,6 +31,9 @@ class AttributeMetric(BaseMetric):
       :math:`|Y \cap P| / |Y|`; 0 where the denominator is 0. ``F1`` is the harmonic mean of the
       mean precision and the mean recall.
 
+    What is not known of an image (-1 in ``gt_score``, as in mmpretrain's own metrics) counts
+    nowhere. So a data set that knows some of the attributes is measured on these (Table 6).
+
     Args:
         thr: Threshold of the scores.
         **kwargs: Of mmengine's ``BaseMetric``.
@@ -43,38 +48,41 @@ class AttributeMetric(BaseMetric):
 
         Args:
             data_batch: Not used.
-            data_samples: Each with ``pred_score``, ``[A]``, and ``gt_score``, ``[A]`` of 0 and 1,
-                or ``gt_label``, the indices of the attributes that it has.
+            data_samples: Each with ``pred_score``, ``[A]``, and ``gt_score``, ``[A]`` of 1, 0 and,
+                where not known, -1, or ``gt_label``, the indices of the attributes that it has.
         """
         for sample in data_samples:
             predicted = sample['pred_score'].cpu().numpy() >= self.thr
             if 'gt_score' in sample:
-                true = sample['gt_score'].cpu().numpy() > 0.5
+                scores = sample['gt_score'].cpu().numpy()
+                true = np.where(scores < 0, UNKNOWN, scores > 0.5).astype(np.int8)
             else:
-                true = np.zeros(len(predicted), dtype=bool)
-                true[sample['gt_label'].cpu().numpy()] = True
+                true = np.zeros(len(predicted), dtype=np.int8)
+                true[sample['gt_label'].cpu().numpy()] = 1
             self.results.append((predicted, true))
 
     def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-        """Return the five scores of N pairs (predicted, true), both ``[A]`` of booleans."""
+        """Return the five scores of N pairs (predicted, true), ``[A]`` of booleans and 1, 0, -1."""
         predicted = np.stack([r[0] for r in results])
         true = np.stack([r[1] for r in results])
-        by_instance = _instance_scores(predicted, true)
+        by_instance = _instance_scores(predicted & (true != UNKNOWN), true == 1)
         scores = dict(MA=self._mean_accuracy(predicted, true), **by_instance)
         return {name: 100 * float(value) for name, value in scores.items()}
 
     def _mean_accuracy(self, predicted: np.ndarray, true: np.ndarray) -> float:
-        positives, negatives = true.sum(0), (~true).sum(0)
+        positive, negative = true == 1, true == 0
+        positives, negatives = positive.sum(0), negative.sum(0)
         both = (positives > 0) & (negatives > 0)
-        if not both.all():
+        one_sided = ~both & (positives + negatives > 0)
+        if one_sided.any():
             print_log(
-                f'AttributeMetric: MA leaves out the attributes {self._names(~both)}: all images '
-                'have them or none has, so one of their two rates does not exist.',
+                f'AttributeMetric: MA leaves out the attributes {self._names(one_sided)}: all '
+                'images have them or none has, so one of their two rates does not exist.',
                 logger='current',
                 level=logging.WARNING,
             )
-        true_positive_rate = (predicted & true).sum(0)[both] / positives[both]
-        true_negative_rate = (~predicted & ~true).sum(0)[both] / negatives[both]
+        true_positive_rate = (predicted & positive).sum(0)[both] / positives[both]
+        true_negative_rate = (~predicted & negative).sum(0)[both] / negatives[both]
         return np.mean((true_positive_rate + true_negative_rate) / 2) if both.any() else np.nan
 
     def _names(self, chosen: np.ndarray) -> list[str]:

@@ -102,3 +102,33 @@ def test_no_attribute_to_measure_is_nan_and_nothing_right_is_zero():
     found = evaluate([[0.9, 0.1]], [[0, 1]])
     assert np.isnan(found.pop('MA'))
     assert found == dict.fromkeys(('accuracy', 'precision', 'recall', 'F1'), 0)
+
+
+def test_what_is_not_known_counts_nowhere():
+    """An attribute that no image knows, and one that some images do not: as if left out."""
+    rng = np.random.default_rng(1)
+    truth = (rng.random((40, 4)) < 0.4).astype(float)
+    scores = rng.random((40, 4))
+    whole = truth.copy()
+    truth[:, 2] = -1
+    found = evaluate(scores, truth, as_labels=False)
+    kept = [0, 1, 3]
+    assert found == pytest.approx(evaluate(scores[:, kept], whole[:, kept], as_labels=False))
+
+    truth[:15, 0] = -1
+    rates = []
+    for a, known in ((0, range(15, 40)), (1, range(40)), (3, range(40))):
+        yes = [scores[i, a] >= 0.5 for i in known if truth[i, a] == 1]
+        no = [scores[i, a] < 0.5 for i in known if truth[i, a] == 0]
+        rates.append((np.mean(yes) + np.mean(no)) / 2)
+    assert evaluate(scores, truth, as_labels=False)['MA'] == pytest.approx(100 * np.mean(rates))
+
+
+def test_unknown_attributes_are_no_reason_to_warn(monkeypatch):
+    messages = []
+    monkeypatch.setattr(
+        'mmgradsplit.evaluation.attribute_metric.print_log',
+        lambda message, **_: messages.append(message),
+    )
+    evaluate([[0.9, 0.1], [0.1, 0.1]], [[1.0, -1.0], [0.0, -1.0]], as_labels=False)
+    assert messages == []

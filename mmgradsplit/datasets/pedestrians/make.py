@@ -1,37 +1,35 @@
 """Draws people and writes four data sets, each in the format that the real one ships in.
 
-May import the rest of the drawing, OpenCV, SciPy and rich.
+May import the rest of the drawing.
 """
 
-import contextlib
-import io
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
-import cv2
 import numpy as np
-from rich.progress import Progress
-from scipy.io import savemat
 
 from mmgradsplit.datasets.made import make_folder
 from mmgradsplit.version import __version__
 
+from .market import write_market1501
 from .names import ATTRIBUTES, JOINTS, PARTS
-from .person import Person, sample_person
-from .scene import ATTRIBUTE, CAMERAS, PARSING, POSE, Style
-from .shot import Shot, take
-from .skeleton import ATHLETE, PEDESTRIAN, sample_pose
+from .person import sample_person
+from .scene import ATTRIBUTE, CAMERAS, PARSING, POSE
+from .shot import crop_shot, take
+from .skeleton import ATHLETE, sample_pose
+from .writing import (
+    ATTRIBUTE_SHOT,
+    PARSING_SHOT,
+    POSE_SHOT,
+    Crew,
+    cells,
+    folders,
+    save_image,
+    save_mat,
+)
 
-T = TypeVar('T')
-R = TypeVar('R')
-# One stream of randomness for each kind of thing that is drawn.
-ATTRIBUTE_SHOT, REID_PERSON, REID_SHOT, POSE_SHOT, PARSING_SHOT = range(5)
-MARKET_SIZE = (64, 128)
 MPII_UNIT = 200.0  # MPII's scale is the person's height over 200 pixels
 
 
@@ -107,72 +105,15 @@ def make_pedestrians(
     market = (reid_train_ids, reid_test_ids, images_per_id, distractors)
 
     def write(folder: Path) -> dict[str, str]:
-        with _Crew(workers or os.cpu_count() or 1) as draw:
+        with Crew(workers or os.cpu_count() or 1) as draw:
             sizes = dict(train=attribute_train, val=attribute_val, test=attribute_test)
             _write_pa100k(folder / 'pa100k', seed, sizes, draw)
-            _write_market1501(folder / 'market1501', seed, *market, draw)
+            write_market1501(folder / 'market1501', seed, *market, draw)
             _write_mpii(folder / 'mpii', seed, dict(train=pose_train, val=pose_val), draw)
             _write_lip(folder / 'lip', seed, dict(train=parsing_train, val=parsing_val), draw)
         return dict(version=__version__)
 
     return make_folder(out, arguments, write)
-
-
-class _Crew(contextlib.ExitStack):
-    """Does jobs in several processes, or in this one where one is asked for, and shows progress.
-
-    Args:
-        workers: Number of processes.
-    """
-
-    def __init__(self, workers: int) -> None:
-        super().__init__()
-        self.workers = workers
-
-    def __enter__(self) -> '_Crew':
-        self.progress = self.enter_context(Progress())
-        self.pool = None
-        if self.workers > 1:
-            # The processes fill the cores. OpenCV's threads must be gone before the fork, too: a
-            # child that inherits them waits for them for ever.
-            self.callback(cv2.setNumThreads, cv2.getNumThreads())
-            cv2.setNumThreads(1)
-            self.pool = self.enter_context(ProcessPoolExecutor(self.workers))
-        return self
-
-    def __call__(self, name: str, jobs: Sequence[T], job: Callable[[T], R]) -> list[R]:
-        """Return what ``job`` returns for each of ``jobs``, in order."""
-        done = map(job, jobs) if self.pool is None else self.pool.map(job, jobs, chunksize=16)
-        return list(self.progress.track(done, total=len(jobs), description=name))
-
-
-def _save_mat(path: Path, content: dict[str, np.ndarray]) -> None:
-    """Write a MATLAB file whose header does not tell the time: the same content, the same bytes."""
-    buffer = io.BytesIO()
-    savemat(buffer, content)
-    header = b'MATLAB 5.0 MAT-file, mmgradsplit'.ljust(116)
-    path.write_bytes(header + buffer.getvalue()[len(header) :])
-
-
-def _save(path: Path, image: np.ndarray, quality: int = 92) -> None:
-    options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == '.jpg' else []
-    if not cv2.imwrite(str(path), image, options):
-        raise OSError(f'pedestrians: cannot write {path}')
-
-
-def _folders(root: Path, *names: str) -> list[Path]:
-    for name in names:
-        (root / name).mkdir(parents=True)
-    return [root / name for name in names]
-
-
-def _crop_shot(
-    rng: np.random.Generator, person: Person, style: Style, size: tuple[int, int]
-) -> Shot:
-    """A pedestrian who fills the picture, as a detector would crop one."""
-    pose = sample_pose(rng, person, PEDESTRIAN)
-    foot = (rng.uniform(0.44, 0.56), rng.uniform(0.93, 0.98))
-    return take(rng, person, pose, style, size, rng.uniform(0.84, 0.92), foot)
 
 
 # PA-100K
@@ -181,71 +122,23 @@ def _crop_shot(
 def _attribute_job(folder: Path, seed: int, number: int) -> np.ndarray:
     rng = np.random.default_rng((seed, ATTRIBUTE_SHOT, number))
     height = int(rng.integers(120, 200))
-    shot = _crop_shot(rng, sample_person(rng), ATTRIBUTE, (height // 2, height))
-    _save(folder / f'{number:06d}.jpg', shot.image, ATTRIBUTE.quality)
+    shot = crop_shot(rng, sample_person(rng), ATTRIBUTE, (height // 2, height))
+    save_image(folder / f'{number:06d}.jpg', shot.image, ATTRIBUTE.quality)
     return shot.attributes
 
 
-def _write_pa100k(root: Path, seed: int, sizes: dict[str, int], draw: _Crew) -> None:
-    images, annotation = _folders(root, 'release_data/release_data', 'annotation')
+def _write_pa100k(root: Path, seed: int, sizes: dict[str, int], draw: Crew) -> None:
+    images, annotation = folders(root, 'release_data/release_data', 'annotation')
     numbers = list(range(1, sum(sizes.values()) + 1))
     labels = np.stack(draw('attribute', numbers, partial(_attribute_job, images, seed)))
-    content = {'attributes': _cells(ATTRIBUTES)}
+    content = {'attributes': cells(ATTRIBUTES)}
     start = 0
     for split, size in sizes.items():
         part = slice(start, start + size)
-        content[f'{split}_images_name'] = _cells([f'{n:06d}.jpg' for n in numbers[part]])
+        content[f'{split}_images_name'] = cells([f'{n:06d}.jpg' for n in numbers[part]])
         content[f'{split}_label'] = labels[part]
         start += size
-    _save_mat(annotation / 'annotation.mat', content)
-
-
-def _cells(texts: Iterable[str]) -> np.ndarray:
-    """A column of MATLAB cells."""
-    return np.array([[text] for text in texts], dtype=object)
-
-
-# Market-1501
-
-
-def _market_job(folder: Path, seed: int, job: tuple[str, int, int, int]) -> None:
-    where, identity, stream, number = job
-    person = sample_person(np.random.default_rng((seed, REID_PERSON, stream)))
-    rng = np.random.default_rng((seed, REID_SHOT, stream, number))
-    camera = number % len(CAMERAS)
-    shot = _crop_shot(rng, person, CAMERAS[camera], MARKET_SIZE)
-    image = shot.image
-    if identity == -1:  # junk: a bad box, which shows half of somebody
-        image = np.asarray(cv2.resize(image[: image.shape[0] // 2], MARKET_SIZE), np.uint8)
-    label = '-1' if identity == -1 else f'{identity:04d}'
-    box = 0 if where == 'query' else 1
-    name = f'{label}_c{camera + 1}s1_{stream * 1000 + number:06d}_{box:02d}.jpg'
-    _save(folder / where / name, image, CAMERAS[camera].quality)
-
-
-def _write_market1501(
-    root: Path,
-    seed: int,
-    train_ids: int,
-    test_ids: int,
-    images: int,
-    distractors: int,
-    draw: _Crew,
-) -> None:
-    _folders(root, 'bounding_box_train', 'bounding_box_test', 'query')
-    # Market's identities begin at 2; 0 is the distractor. The stream tells people apart.
-    jobs = [('bounding_box_train', 2 + i, i, n) for i in range(train_ids) for n in range(images)]
-    for i in range(train_ids, train_ids + test_ids):
-        # One query in each camera, as in the official protocol; the rest is gallery.
-        jobs += [
-            ('query' if n < len(CAMERAS) else 'bounding_box_test', 2 + i, i, n)
-            for n in range(images)
-        ]
-    stranger = train_ids + test_ids
-    for n in range(distractors):
-        jobs.append(('bounding_box_test', 0, stranger + n, n))
-        jobs.append(('bounding_box_test', -1, stranger + distractors + n, n))
-    draw('reid', jobs, partial(_market_job, root, seed))
+    save_mat(annotation / 'annotation.mat', content)
 
 
 # MPII
@@ -259,7 +152,7 @@ def _pose_job(folder: Path, seed: int, number: int) -> tuple[dict, np.ndarray]:
     pose = sample_pose(rng, person, ATHLETE)
     shot = take(rng, person, pose, POSE, (320, 256), fill, foot, occluded=0.25)
     name = f'{number:09d}.jpg'
-    _save(folder / name, shot.image, POSE.quality)
+    save_image(folder / name, shot.image, POSE.quality)
     x0, y0, x1, y1 = shot.box
     size = max(x1 - x0, y1 - y0)
     joints = np.where(shot.visible[:, None], shot.joints + 1, -1.0)
@@ -275,8 +168,8 @@ def _pose_job(folder: Path, seed: int, number: int) -> tuple[dict, np.ndarray]:
     return annotation, shot.head.reshape(2, 2) + 1
 
 
-def _write_mpii(root: Path, seed: int, sizes: dict[str, int], draw: _Crew) -> None:
-    images, annotations = _folders(root, 'images', 'annotations')
+def _write_mpii(root: Path, seed: int, sizes: dict[str, int], draw: Crew) -> None:
+    images, annotations = folders(root, 'images', 'annotations')
     start = 1
     for split, size in sizes.items():
         numbers = list(range(start, start + size))
@@ -291,9 +184,9 @@ def _write_mpii(root: Path, seed: int, sizes: dict[str, int], draw: _Crew) -> No
         headboxes_src=boxes,
         pos_gt_src=joints,
         jnt_missing=missing,
-        dataset_joints=_cells(JOINTS).T,
+        dataset_joints=cells(JOINTS).T,
     )
-    _save_mat(annotations / 'mpii_gt_val.mat', content)
+    save_mat(annotations / 'mpii_gt_val.mat', content)
 
 
 # LIP
@@ -309,14 +202,14 @@ def _parsing_job(root: Path, seed: int, job: tuple[str, int]) -> None:
     foot = (rng.uniform(0.4, 0.6), rng.uniform(0.93, 1.0))
     pose = sample_pose(rng, person, ATHLETE)
     shot = take(rng, person, pose, PARSING, (width, height), fill, foot)
-    _save(root / f'{split}_images' / f'{number:06d}.jpg', shot.image, PARSING.quality)
-    _save(root / f'{split}_segmentations' / f'{number:06d}.png', shot.parts)
+    save_image(root / f'{split}_images' / f'{number:06d}.jpg', shot.image, PARSING.quality)
+    save_image(root / f'{split}_segmentations' / f'{number:06d}.png', shot.parts)
 
 
-def _write_lip(root: Path, seed: int, sizes: dict[str, int], draw: _Crew) -> None:
+def _write_lip(root: Path, seed: int, sizes: dict[str, int], draw: Crew) -> None:
     start = 1
     for split, size in sizes.items():
-        _folders(root, f'{split}_images', f'{split}_segmentations')
+        folders(root, f'{split}_images', f'{split}_segmentations')
         jobs = [(split, number) for number in range(start, start + size)]
         draw(f'parsing {split}', jobs, partial(_parsing_job, root, seed))
         names = ''.join(f'{number:06d}\n' for _, number in jobs)

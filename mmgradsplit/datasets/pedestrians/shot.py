@@ -24,7 +24,7 @@ from .names import (
 )
 from .person import Person
 from .scene import Image, Style, background, occlude, photograph
-from .skeleton import Pose, body_of, place
+from .skeleton import PEDESTRIAN, Pose, body_of, place, sample_pose
 
 # In units of an adult's height, squared: what covers less counts as not visible.
 VISIBLE_AREA = 5e-4
@@ -111,6 +111,25 @@ def take(
         box=box,
         attributes=_attributes(person, view, codes),
     )
+
+
+def crop_shot(
+    rng: np.random.Generator, person: Person, style: Style, size: tuple[int, int]
+) -> Shot:
+    """Draw a pedestrian who fills the picture, as a detector would crop one.
+
+    Args:
+        rng: Source of randomness for the pose, the scene and the camera.
+        person: The identity.
+        style: The look.
+        size: Width and height of the picture.
+
+    Returns:
+        The picture with its annotations.
+    """
+    pose = sample_pose(rng, person, PEDESTRIAN)
+    foot = (rng.uniform(0.44, 0.56), rng.uniform(0.93, 0.98))
+    return take(rng, person, pose, style, size, rng.uniform(0.84, 0.92), foot)
 
 
 def _cast_shadow(image: Image, at: tuple[float, float], scale: float) -> None:
