@@ -1,19 +1,30 @@
-"""The mathematics of multi-task training: pure torch and numpy, no toolbox.
+"""The mathematics of multi-task training: no toolbox, nothing to be trained.
 
-May import torch and numpy only.
+May import torch, numpy and SciPy only.
 """
 
+from .agreement import Agreement, relation_agreement
+from .allocation import allocations
 from .delta_m import delta_m
 from .filter_groups import Span, filter_groups, spans
-from .relations import relation_mask, relative_change
+from .gradients import conflict_frequency, cosine_matrix, loss_change
+from .relations import RepeatedChanges, relation_mask, relative_change, summarize_changes
 from .seeds import derive_seed
 
 __all__ = [
+    'Agreement',
+    'RepeatedChanges',
     'Span',
+    'allocations',
+    'conflict_frequency',
+    'cosine_matrix',
     'delta_m',
     'derive_seed',
     'filter_groups',
+    'loss_change',
+    'relation_agreement',
     'relation_mask',
     'relative_change',
     'spans',
+    'summarize_changes',
 ]

@@ -3,6 +3,9 @@
 May import the mathematics and the upstream toolboxes' data structures.
 """
 
+from .conflicts import draw_conflicts
+from .curves import Plot, draw_curves
+from .masks import draw_masks
 from .one_pass import make_sample, predict_image, read_image, register_sample_maker
 from .panel import Neighbour, draw_panel, save_figure
 from .queries import PanelMaker
@@ -11,6 +14,10 @@ from .relations import draw_relations
 __all__ = [
     'Neighbour',
     'PanelMaker',
+    'Plot',
+    'draw_conflicts',
+    'draw_curves',
+    'draw_masks',
     'draw_panel',
     'draw_relations',
     'make_sample',

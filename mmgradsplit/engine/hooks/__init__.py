@@ -1,7 +1,15 @@
-"""Hooks: what is saved, summed up and drawn while the loops run."""
+"""Hooks: what is saved, summed up, measured and drawn while the loops run."""
 
 from .checkpoint import AtomicCheckpointHook
+from .conflict_frequency import ConflictFrequencyHook
 from .panels import PanelHook
+from .relation_estimate import RelationEstimateHook
 from .summary import SummaryHook
 
-__all__ = ['AtomicCheckpointHook', 'PanelHook', 'SummaryHook']
+__all__ = [
+    'AtomicCheckpointHook',
+    'ConflictFrequencyHook',
+    'PanelHook',
+    'RelationEstimateHook',
+    'SummaryHook',
+]

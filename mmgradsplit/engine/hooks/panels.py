@@ -12,10 +12,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
+from mmgradsplit.engine.tracing import without_trace
 from mmgradsplit.registry import HOOKS
 from mmgradsplit.visualization import PanelMaker, draw_relations, save_figure
-
-from .summary import without_trace
 
 TRIAL_GALLERY = 8
 

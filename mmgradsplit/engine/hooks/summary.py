@@ -3,14 +3,11 @@
 import io
 import json
 import math
-import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -18,6 +15,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mmgradsplit.engine.tracing import without_trace
 from mmgradsplit.functional import delta_m
 from mmgradsplit.registry import HOOKS
 
@@ -29,27 +27,6 @@ FILE = 'summary.json'
 UNTRAINED, TRAINED, BASELINE, REFERENCE = (
     'untrained', 'trained', 'multi-head baseline', 'single-task reference',
 )  # fmt: skip
-
-
-@contextmanager
-def without_trace(runner: Runner) -> Iterator[None]:
-    """Let the model run without a trace in training.
-
-    Within this context no hook is called. After it, the random generators of Python, NumPy and
-    torch and the mode of the model are as before.
-    """
-    hooks, runner._hooks = runner._hooks, []
-    training = runner.model.training
-    python, array = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
-    try:
-        with torch.random.fork_rng(devices):
-            yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(array)
-        runner.model.train(training)
-        runner._hooks = hooks
 
 
 @HOOKS.register_module()

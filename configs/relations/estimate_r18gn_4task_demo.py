@@ -1,0 +1,23 @@
+# Relations between the demo's tasks, estimated during one multi-head training;
+# tools/estimate_relations.py measures them by ten.
+_base_ = '../multihead/multihead_r18gn_4task_demo.py'
+custom_hooks = [
+    dict(type='SummaryHook'),
+    dict(
+        type='RelationEstimateHook',
+        interval=10,
+        modules=['layer4'],
+        # Not reid: the identities of its test set have no class, so its loss is that of other
+        # samples of the training set.
+        held_out=dict(
+            attribute=dict(dataset=dict(split='val')),
+            pose=dict(dataset=dict(ann_file='annotations/mpii_val.json')),
+            parsing=dict(
+                dataset=dict(
+                    data_prefix=dict(img_path='val_images', seg_map_path='val_segmentations')
+                )
+            ),
+        ),
+    ),
+    dict(type='ConflictFrequencyHook', interval=100),
+]

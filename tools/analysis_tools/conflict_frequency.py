@@ -1,0 +1,65 @@
+"""How often task gradients conflict, layer by layer: argument parsing, then one call."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from mmgradsplit.apis import conflict_maps
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description='Measure how often the gradients of two tasks conflict, layer by layer.'
+    )
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        'checkpoints', nargs='+', help='checkpoints of networks of this config, one a row'
+    )
+    parser.add_argument('--labels', nargs='+', help='names of the rows')
+    parser.add_argument(
+        '--modules',
+        nargs='+',
+        help="modules of the backbone, such as layer4.0 or 'layer?.0' (default: the first block of "
+        'every stage)',
+    )
+    parser.add_argument('--repeats', type=int, default=20, help='batches of each task')
+    parser.add_argument('--samples', type=int, default=16, help='samples of a batch')
+    parser.add_argument(
+        '--masked',
+        action='store_true',
+        help="also the gradients that the config's relation mask leaves",
+    )
+    parser.add_argument('--seed', type=int, help="seed of the batches (default: the config's)")
+    parser.add_argument('--out', default='conflicts', help='folder for numbers and picture')
+    parser.add_argument('--device', help='such as cuda:0 (default: a GPU where there is one)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override keys of the config',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure."""
+    args = parse_args()
+    conflict_maps(
+        args.config,
+        args.checkpoints,
+        args.out,
+        labels=args.labels,
+        modules=args.modules,
+        repeats=args.repeats,
+        samples=args.samples,
+        masked=args.masked,
+        seed=args.seed,
+        device=args.device,
+        cfg_options=args.cfg_options,
+    )
+
+
+if __name__ == '__main__':
+    main()
