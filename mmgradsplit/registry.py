@@ -21,6 +21,8 @@ HOOKS = _child(mmengine_registry.HOOKS, 'engine')
 DATASETS = _child(mmengine_registry.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(mmengine_registry.DATA_SAMPLERS, 'datasets')
 TRANSFORMS = _child(mmengine_registry.TRANSFORMS)
+# From which tasks a sample is annotated for to the tasks that supervise it.
+ALLOCATORS = Registry('allocator', scope='mmgradsplit', locations=['mmgradsplit.engine'])
 METRICS = _child(mmengine_registry.METRICS, 'evaluation')
 EVALUATOR = _child(mmengine_registry.EVALUATOR, 'evaluation')
 

@@ -39,7 +39,8 @@ def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     cfg.model.order = list(tasks)
     cfg.tasks = list(tasks)
     for key in BY_TASK:
-        if isinstance(cfg.get(key), Mapping):
+        # In joint training one dataloader serves all tasks.
+        if isinstance(cfg.get(key), Mapping) and not set(known).isdisjoint(cfg[key]):
             cfg[key] = {task: cfg[key][task] for task in tasks if task in cfg[key]}
     for owner in (cfg, cfg.get('val_cfg'), cfg.get('test_cfg')):
         if owner and owner.get('references'):

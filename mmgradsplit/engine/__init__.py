@@ -3,5 +3,6 @@
 May import the mathematics, mmengine, and models and optimizer wrappers through their interfaces.
 """
 
+from .allocators import *  # noqa: F403
 from .hooks import *  # noqa: F403
 from .loops import *  # noqa: F403

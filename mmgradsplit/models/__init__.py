@@ -10,6 +10,7 @@ from .resnet_plus import ResNetPlus
 from .resnet_stage import ResNetStage
 from .shared_backbone import BackbonePass, SharedBackbone
 from .task_norm import TaskNorm
+from .weightings import TorchJDWeighting, UniformWeighting, Weighting
 
 __all__ = [
     'BackbonePass',
@@ -21,4 +22,7 @@ __all__ = [
     'ResNetStage',
     'SharedBackbone',
     'TaskNorm',
+    'TorchJDWeighting',
+    'UniformWeighting',
+    'Weighting',
 ]

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size
 from mmengine.logging import print_log
 from mmengine.model import BaseModel, ModuleDict
+from numpy.typing import NDArray
 from torch import nn
 
 from mmgradsplit.registry import MODELS
 
 from .shared_backbone import BackbonePass, SharedBackbone
 from .task_norm import TaskNorm
+from .weightings import build_weighting
 
 
 class TaskPreprocessor(nn.Module):
@@ -37,17 +40,23 @@ class TaskPreprocessor(nn.Module):
         self._tasks = (tasks,)
 
     def forward(self, data: dict, training: bool = False) -> dict:
-        """Preprocess ``dict(task=..., inputs=..., data_samples=...)``; the task stays in it."""
-        if 'task' not in data:
+        """Preprocess ``inputs`` and ``data_samples``; what else is in the batch stays in it.
+
+        A batch has a ``task``, or an ``allocation`` to several, which all preprocess alike.
+        """
+        if 'task' not in data and 'allocation' not in data:
             raise KeyError(
-                "a batch for MultiTaskModel needs the key 'task'; the loops of mmgradsplit set it"
+                "a batch for MultiTaskModel needs the key 'task' (or 'allocation'); the loops of "
+                'mmgradsplit set it'
             )
-        task = data['task']
+        task = data.get('task', next(iter(self._tasks[0])))
         if task not in self._tasks[0]:
             raise KeyError(f"no task '{task}' in this model, which has {list(self._tasks[0])}")
-        rest = {key: value for key, value in data.items() if key != 'task'}
+        own = ('task', 'allocation', 'counts')
+        rest = {key: value for key, value in data.items() if key not in own}
+        kept = {key: value for key, value in data.items() if key in own}
         model: Any = self._tasks[0][task]
-        return dict(model.data_preprocessor(rest, training), task=task)
+        return dict(model.data_preprocessor(rest, training), **kept)
 
 
 @MODELS.register_module()
@@ -64,6 +73,8 @@ class MultiTaskModel(BaseModel):
             ``_scope_`` overrides it. The order is the order of the filter groups.
         order: Names of the tasks in order, where that of ``tasks`` got lost: mmengine sorts the
             keys of the config that it leaves in the work dir. ``mmgradsplit.apis`` sets it.
+        weighting: How task losses become one loss in joint training, see
+            :func:`~mmgradsplit.models.weightings.build_weighting`. By default uniform.
 
     Raises:
         ValueError: If there is no task, a task's config is not one of a model, or ``order`` does
@@ -77,7 +88,11 @@ class MultiTaskModel(BaseModel):
     """
 
     def __init__(
-        self, backbone: dict, tasks: Mapping[str, dict], order: Sequence[str] | None = None
+        self,
+        backbone: dict,
+        tasks: Mapping[str, dict],
+        order: Sequence[str] | None = None,
+        weighting: dict | None = None,
     ) -> None:
         if not tasks:
             raise ValueError('model.tasks is empty: a MultiTaskModel needs at least one task')
@@ -94,6 +109,7 @@ class MultiTaskModel(BaseModel):
             task.backbone.link(self.backbone_pass, name)
         for norm in self._task_norms():
             norm.link(self.backbone_pass, order)
+        self.weighting = build_weighting(weighting, order)
 
     @staticmethod
     def _build_task(name: str, cfg: dict) -> nn.Module:
@@ -175,6 +191,8 @@ class MultiTaskModel(BaseModel):
         data_samples: Sequence | Mapping[str, Sequence] | None = None,
         mode: str = 'tensor',
         task: str | None = None,
+        allocation: NDArray[np.bool_] | None = None,
+        counts: NDArray[np.int64] | None = None,
     ) -> Any:
         """Run one task, or all of them over as few backbone passes as they need (``passes``).
 
@@ -184,9 +202,13 @@ class MultiTaskModel(BaseModel):
                 its samples.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``, as in mmengine's ``BaseModel``.
             task: Name of the task, or None for all tasks.
+            allocation: shape [N x T], which tasks each sample is supervised by, for ``'loss'`` in
+                joint training. A sample's data sample then holds the annotations of all tasks.
+            counts: shape [T], samples allocated to each task on all ranks.
 
         Returns:
-            What the task's model returns; for all tasks, a dict of it by task.
+            What the task's model returns; for all tasks, a dict of it by task. With an allocation,
+            the weighted loss and what is logged.
 
         Raises:
             KeyError: If the model has no such task.
@@ -195,6 +217,8 @@ class MultiTaskModel(BaseModel):
             if task not in self.tasks:
                 raise KeyError(f"no task '{task}' in this model, which has {list(self.tasks)}")
             return self.tasks[task](inputs, data_samples, mode=mode)
+        if allocation is not None:
+            return self._supervise(inputs, data_samples, allocation, counts)
         samples: Mapping = {} if data_samples is None else data_samples  # type: ignore[assignment]
         outputs = {}
         for group in self.passes:
@@ -203,6 +227,64 @@ class MultiTaskModel(BaseModel):
                 for name in group:
                     outputs[name] = self.tasks[name](inputs, samples.get(name), mode=mode)
         return outputs
+
+    def _supervise(
+        self,
+        inputs: torch.Tensor,
+        samples: Any,
+        allocation: NDArray[np.bool_],
+        counts: NDArray[np.int64] | None,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of joint training: a task's is the mean over its samples on all ranks."""
+        counts = allocation.sum(0) if counts is None else counts
+        column = {task: index for index, task in enumerate(self.tasks)}
+        losses: dict[str, torch.Tensor] = {}
+        logs: dict[str, torch.Tensor] = {}
+        # Keeps a rank without any sample in step with the others.
+        nothing = inputs.new_zeros(())
+        for group in self.passes:
+            rows = np.flatnonzero(allocation[:, [column[task] for task in group]].any(1))
+            if not len(rows):
+                if get_world_size() == 1:
+                    continue
+                rows = np.arange(1)
+            images = _take(inputs, rows)
+            features = self.backbone_pass(images, group[0])
+            nothing = nothing + 0 * sum(part.sum() for part in _parts(features))
+            for task in group:
+                own = np.flatnonzero(allocation[rows, column[task]])
+                if not len(own):
+                    continue
+                part = _take(images, own)
+                with self.backbone_pass.hand_out(part, _take(features, own)):
+                    outputs = self.tasks[task](part, [samples[rows[i]] for i in own], mode='loss')
+                loss, log_vars = super().parse_losses(outputs)
+                # DistributedDataParallel takes the mean over the ranks, whatever their samples.
+                share = len(own) * get_world_size() / counts[column[task]]
+                losses[task] = loss if share == 1 else loss * share
+                logs.update({f'{task}/{name}': value for name, value in log_vars.items()})
+        total = self.weighting(losses) if losses else nothing
+        return (total if get_world_size() == 1 else total + nothing), logs
+
+    def parse_losses(self, losses: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss to back-propagate, and what is logged; joint training has both already."""
+        if isinstance(losses, tuple):
+            total, logs = losses
+            return total, {'loss': total.detach(), **logs}
+        return super().parse_losses(losses)
+
+
+def _parts(features: Any) -> Sequence[torch.Tensor]:
+    return [features] if isinstance(features, torch.Tensor) else list(features)
+
+
+def _take(features: Any, rows: NDArray[np.int64]) -> Any:
+    """The given samples of a tensor, or of each tensor of a sequence; all of them: as they are."""
+    if not isinstance(features, torch.Tensor):
+        return type(features)(_take(part, rows) for part in features)
+    if len(rows) == len(features):
+        return features
+    return features[torch.from_numpy(rows).to(features.device)]
 
 
 def _default_init(kind: type) -> Any:

@@ -57,23 +57,36 @@ def build_dataloaders(runner: Runner, config: Any, key: str) -> dict[str, DataLo
     """
     tasks = task_names(runner)
     check_tasks(config, tasks, key)
-    diff_rank_seed = runner._randomness_cfg.get('diff_rank_seed', False)
-    loaders = {}
-    for task in tasks:
-        cfg = config[task]
-        dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
-        root = dataset.get('data_root') if isinstance(dataset, Mapping) else None
-        if root and '://' not in root and not Path(root).exists():
-            raise FileNotFoundError(
-                f"{key}.{task}.dataset.data_root: no folder '{root}'; put the data there (see "
-                f'the README), make the demo data with tools/dataset_converters, or set the key'
-            )
-        with _empty_said(f'{key}.{task}.dataset'):
-            loaders[task] = runner.build_dataloader(
-                cfg, seed=runner.seed, diff_rank_seed=diff_rank_seed
-            )
-        _check_annotations(loaders[task].dataset, f'{key}.{task}')
-    return loaders
+    return {task: build_dataloader(runner, config[task], f'{key}.{task}') for task in tasks}
+
+
+def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
+    """Build one dataloader, as mmengine does.
+
+    Args:
+        runner: mmengine's runner.
+        cfg: mmengine's dataloader config.
+        key: Config key, for messages.
+
+    Raises:
+        ValueError: If the data set has no sample.
+        FileNotFoundError: If a data folder or an annotation file is not there.
+    """
+    dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
+    root = dataset.get('data_root') if isinstance(dataset, Mapping) else None
+    if root and '://' not in root and not Path(root).exists():
+        raise FileNotFoundError(
+            f"{key}.dataset.data_root: no folder '{root}'; put the data there (see the README), "
+            f'make the demo data with tools/dataset_converters, or set the key'
+        )
+    with _empty_said(f'{key}.dataset'):
+        loader = runner.build_dataloader(
+            cfg,
+            seed=runner.seed,
+            diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
+        )
+    _check_annotations(loader.dataset, key)
+    return loader
 
 
 @contextmanager

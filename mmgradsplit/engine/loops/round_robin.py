@@ -1,28 +1,24 @@
 """Round-robin training over a data set for each task. May import torch, mmengine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-from mmengine.dist import get_rank
-from mmengine.optim import OptimWrapperDict
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
 from torch import nn
 
-from mmgradsplit.functional import derive_seed
 from mmgradsplit.registry import LOOPS
 
 from .dataloaders import RoundRobinDataLoader, build_dataloaders
-from .streams import seed_all
+from .seeded import SeededTrainLoop
 
 
 @LOOPS.register_module()
-class RoundRobinTrainLoop(EpochBasedTrainLoop):
+class RoundRobinTrainLoop(SeededTrainLoop):
     """Trains by major iterations: one task step of every task, in turn (section 3.2).
 
     One major iteration is one ``iter`` for hooks and schedulers. Losses are logged as
-    ``task/loss``. Order and augmentation of the data, and the generators of each task step, depend
-    on the seed and the position alone, so a resumed run continues as if it had not stopped.
+    ``task/loss``.
 
     Args:
         runner: mmengine's runner.
@@ -58,6 +54,7 @@ class RoundRobinTrainLoop(EpochBasedTrainLoop):
             val_interval=val_interval,
             dynamic_intervals=dynamic_intervals,
         )
+        self.steps_per_iter = len(loaders)
 
     def run(self) -> nn.Module:
         """Train, from the current major iteration on.
@@ -73,75 +70,15 @@ class RoundRobinTrainLoop(EpochBasedTrainLoop):
                     f'optim_wrapper has no wrapper for the tasks {missing}; name one for each '
                     f'task, or use a single wrapper or GradSplitOptimWrapper for all of them'
                 )
-        else:
-            # A single mmengine wrapper counts the task steps.
-            tasks = len(self.dataloader.streams)
-            wrapper.initialize_count_status(
-                self.runner.model, self._iter * tasks, self._max_iters * tasks
-            )
-        try:
-            return super().run()
-        finally:
-            self.dataloader.close()
+        return super().run()
 
-    def run_epoch(self) -> None:
-        """Run the epoch's major iterations, from the current one on."""
-        length = len(self.dataloader)
-        done = self._iter - self._epoch * length
-        if not 0 <= done <= length:
-            raise ValueError(
-                f'train_cfg.iters_per_epoch={length} does not fit the checkpoint, which stands at '
-                f'epoch {self._epoch}, iteration {self._iter}; resume with the value it was made '
-                f'with, or start from its weights with load_from'
-            )
-        self.runner.call_hook('before_train_epoch')
-        self.runner.model.train()
-        self.dataloader.seek(self._iter, self.runner.seed)
-        # A checkpoint of the last iteration leaves no batch, but the end of the epoch, to be run.
-        for idx, data_batch in zip(range(done, length), self.dataloader, strict=False):
-            self.run_iter(idx, data_batch)
-        self.runner.call_hook('after_train_epoch')
-        self._epoch += 1
-
-    def run_iter(self, idx: int, data_batch: Mapping[str, dict]) -> None:
-        """Run one major iteration.
-
-        Args:
-            idx: Number of the major iteration in its epoch.
-            data_batch: The batch of each task.
-
-        Raises:
-            FloatingPointError: If a loss is not finite, naming task, iteration and files.
-        """
-        self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
-        outputs: dict[str, Any] = {}
+    def steps(self, data_batch: Mapping[str, Any]) -> Iterator[tuple[str, dict, OptimWrapper]]:
+        """One task step of every task."""
         wrapper = self.runner.optim_wrapper
         for task, batch in data_batch.items():
-            seed_all(derive_seed(self.runner.seed, get_rank(), self._iter, task))
-            log_vars = self.runner.model.train_step(
-                dict(batch, task=task),
-                optim_wrapper=wrapper[task] if isinstance(wrapper, OptimWrapperDict) else wrapper,
-            )
-            self._check_finite(task, batch, log_vars)
-            outputs.update({f'{task}/{name}': value for name, value in log_vars.items()})
-        self.runner.call_hook(
-            'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
-        )
-        self._iter += 1
+            own = wrapper[task] if isinstance(wrapper, OptimWrapperDict) else wrapper
+            yield task, dict(batch, task=task), own
 
-    def _check_finite(self, task: str, batch: Mapping[str, Any], log_vars: Mapping) -> None:
-        bad = [
-            name
-            for name, value in log_vars.items()
-            if 'loss' in name and not torch.isfinite(torch.as_tensor(value)).all()
-        ]
-        if bad:
-            raise FloatingPointError(
-                f"task '{task}', iteration {self._iter}: {', '.join(bad)} is not finite. Files of "
-                f'the batch: {_files(batch.get("data_samples", ()))}. Check these, or lower '
-                f'optim_wrapper.optimizer.lr.'
-            )
-
-
-def _files(data_samples: Sequence) -> list[str]:
-    return [str(getattr(sample, 'img_path', 'unknown')) for sample in data_samples]
+    def collect(self, outputs: dict[str, Any], name: str, log_vars: Mapping[str, Any]) -> None:
+        """Losses as ``task/loss``."""
+        outputs.update({f'{name}/{key}': value for key, value in log_vars.items()})

@@ -1,0 +1,200 @@
+"""Joint training on one data set whose samples are annotated for several tasks.
+
+May import torch, mmengine.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.device import get_device
+from mmengine.dist import all_reduce, get_rank
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.runner import Runner
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from mmgradsplit.functional import derive_seed
+from mmgradsplit.registry import ALLOCATORS, LOOPS
+
+from .dataloaders import RoundRobinDataLoader, build_dataloader, task_names
+from .seeded import SeededTrainLoop
+
+STREAM = 'joint'
+
+
+class RevisitingDataLoader(RoundRobinDataLoader):
+    """``gap`` new batches, then the same ones again, and so on.
+
+    Args:
+        dataloaders: The streams' dataloaders.
+        iters_per_epoch: Iterations of an epoch.
+        seed: Seed of the run.
+        gap: Iterations after which a batch comes again.
+    """
+
+    def __init__(
+        self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int, gap: int
+    ) -> None:
+        super().__init__(dataloaders, iters_per_epoch, seed)
+        self.gap = gap
+        self._kept: list[dict[str, Any]] = []
+
+    def seek(self, iteration: int, seed: int) -> None:
+        """Make ``iteration``, from the beginning of the run with this seed, the next one."""
+        block, place = divmod(iteration, 2 * self.gap)
+        if place and iteration == self._iteration and len(self._kept) == min(place, self.gap):
+            return  # the next epoch begins within a block
+        super().seek(block * self.gap, seed)
+        self._kept = [self._read() for _ in range(min(place, self.gap))]
+        self._iteration = iteration
+
+    def _read(self) -> dict[str, Any]:
+        return {name: next(stream) for name, stream in self.streams.items()}
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Batches, to the end of the epoch of the current iteration."""
+        while True:
+            place = self._iteration % (2 * self.gap)
+            if place == 0:
+                self._kept = []
+            if place < self.gap:
+                self._kept.append(self._read())
+            self._iteration += 1
+            yield self._kept[place % self.gap]
+            if self._iteration % self.iters_per_epoch == 0:
+                return
+
+
+@LOOPS.register_module()
+class JointTrainLoop(SeededTrainLoop):
+    """Trains all tasks on the samples of one data set; STA and ISTA by their allocators.
+
+    In each sub-step the shared backbone runs once, and a task's head sees only the samples that are
+    allocated to it. Task t's loss is the mean over the samples allocated to it on all ranks. With
+    GradSplitOptimWrapper a sub-step has a task step for each task, as the mask acts on task
+    gradients (Eq. 4 of GradSplit).
+
+    Args:
+        runner: mmengine's runner.
+        dataloader: Config of the dataloader. A sample's data sample holds the annotations of all
+            tasks.
+        max_epochs: Number of epochs.
+        allocator: Config of the allocator; default ``dict(type='FullTask')``.
+        annotations: Field of the data sample that holds a task's annotation, by task, such as
+            ``dict(depth='gt_depth_map')``. A sample without the field is never allocated to the
+            task. By default all samples have all annotations.
+        iters_per_epoch: Iterations of an epoch; by default, once through the data.
+        val_begin: First epoch that is validated.
+        val_interval: Epochs between validations.
+        dynamic_intervals: Pairs (epoch, interval): from this epoch on, validate at this interval.
+
+    Raises:
+        ValueError: If allocator or annotations do not fit the model's tasks, no sample is annotated
+            for a task, or the tasks preprocess the data differently.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: dict,
+        max_epochs: int,
+        allocator: dict | None = None,
+        annotations: Mapping[str, str] | None = None,
+        iters_per_epoch: int | None = None,
+        val_begin: int = 1,
+        val_interval: int = 1,
+        dynamic_intervals: list[tuple[int, int]] | None = None,
+    ) -> None:
+        self.tasks = task_names(runner)
+        self.allocator = ALLOCATORS.build(allocator or dict(type='FullTask'))
+        self.allocator.check(self.tasks)
+        self.annotations = None if annotations is None else dict(annotations)
+        _check_preprocessors(runner, self.tasks)
+        loader = build_dataloader(runner, dataloader, 'train_dataloader')
+        self._check_annotations(loader)
+        length = len(loader) if iters_per_epoch is None else iters_per_epoch
+        if length < 1:
+            raise ValueError(f'train_cfg.iters_per_epoch must be at least 1, got {length}')
+        loaders = {STREAM: loader}
+        gap = self.allocator.gap
+        super().__init__(
+            runner,
+            RoundRobinDataLoader(loaders, length, runner.seed)
+            if gap is None
+            else RevisitingDataLoader(loaders, length, runner.seed, gap),
+            max_epochs=max_epochs,
+            val_begin=val_begin,
+            val_interval=val_interval,
+            dynamic_intervals=dynamic_intervals,
+        )
+        self.steps_per_iter = self.allocator.sub_steps(len(self.tasks))
+
+    def steps(self, data_batch: Mapping[str, Any]) -> Iterator[tuple[str, dict, OptimWrapper]]:
+        """The sub-steps; with an optimizer wrapper by task, the task steps of each."""
+        batch = data_batch[STREAM]
+        wrapper = self.runner.optim_wrapper
+        place = (self.runner.seed, get_rank(), self._iter, 'allocation')
+        rng = np.random.default_rng(derive_seed(*place))
+        for number, allocation in enumerate(self.allocator(self._annotated(batch), rng)):
+            # Of all ranks, so that all take the same steps and the mean is over all samples.
+            counts = torch.from_numpy(allocation.sum(0)).to(get_device())
+            all_reduce(counts)
+            totals = counts.cpu().numpy()
+            if not isinstance(wrapper, OptimWrapperDict):
+                if totals.any():
+                    part = dict(allocation=allocation, counts=totals)
+                    yield f'sub-step {number}', dict(batch, **part), wrapper
+                continue
+            for index, task in enumerate(self.tasks):
+                if totals[index]:
+                    own = np.zeros_like(allocation)
+                    own[:, index] = allocation[:, index]
+                    part = dict(allocation=own, counts=totals)
+                    yield f'{task}, sub-step {number}', dict(batch, **part), wrapper[task]
+
+    def collect(self, outputs: dict[str, Any], name: str, log_vars: Mapping[str, Any]) -> None:
+        """Losses as ``task/loss``, of the latest sub-step in which the task had samples."""
+        outputs.update(log_vars)
+
+    def _annotated(self, batch: Mapping[str, Any]) -> NDArray[np.bool_]:
+        """Shape [N x T], whether a sample has a task's annotation."""
+        samples = batch['data_samples']
+        if self.annotations is None:
+            return np.ones((len(samples), len(self.tasks)), dtype=bool)
+        fields = [self.annotations[task] for task in self.tasks]
+        return np.array([[field in sample for field in fields] for sample in samples])
+
+    def _check_annotations(self, loader: DataLoader) -> None:
+        """Find at least one annotation for each task before training starts."""
+        if self.annotations is None:
+            return
+        if sorted(self.annotations) != sorted(self.tasks):
+            raise ValueError(
+                f'train_cfg.annotations must name a field for each of the tasks {self.tasks}, got '
+                f'{self.annotations}'
+            )
+        missing = dict(self.annotations)
+        dataset: Any = loader.dataset
+        for index in range(len(dataset)):
+            sample = dataset[index]['data_samples']
+            missing = {task: field for task, field in missing.items() if field not in sample}
+            if not missing:
+                return
+        raise ValueError(
+            f'train_dataloader.dataset: no sample is annotated for the tasks {list(missing)}; '
+            f'their fields {list(missing.values())} (train_cfg.annotations) are in no data sample'
+        )
+
+
+def _check_preprocessors(runner: Runner, tasks: list[str]) -> None:
+    """One image goes through the backbone once, so all tasks must prepare it alike."""
+    configs = {t: runner.cfg.model.tasks[t].get('data_preprocessor') for t in tasks}
+    different = [task for task in tasks if configs[task] != configs[tasks[0]]]
+    if different:
+        raise ValueError(
+            f'joint training prepares an image once for all tasks, but '
+            f'model.tasks.{different[0]}.data_preprocessor differs from that of '
+            f"'{tasks[0]}'; give all tasks the same"
+        )
