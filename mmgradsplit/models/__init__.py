@@ -9,6 +9,7 @@ from .multi_task_model import MultiTaskModel
 from .resnet_plus import ResNetPlus
 from .resnet_stage import ResNetStage
 from .shared_backbone import BackbonePass, SharedBackbone
+from .sta_mask_rcnn import STAMaskRCNN, STARoIHead, STARPNHead
 from .task_norm import TaskNorm
 from .weightings import TorchJDWeighting, UniformWeighting, Weighting
 
@@ -20,6 +21,9 @@ __all__ = [
     'ReIDHead',
     'ResNetPlus',
     'ResNetStage',
+    'STAMaskRCNN',
+    'STARPNHead',
+    'STARoIHead',
     'SharedBackbone',
     'TaskNorm',
     'TorchJDWeighting',

@@ -22,6 +22,7 @@ from torch import nn
 
 from mmgradsplit.registry import MODELS
 
+from .batches import preprocess, take
 from .shared_backbone import BackbonePass, SharedBackbone
 from .task_norm import TaskNorm
 from .weightings import build_weighting
@@ -52,11 +53,8 @@ class TaskPreprocessor(nn.Module):
         task = data.get('task', next(iter(self._tasks[0])))
         if task not in self._tasks[0]:
             raise KeyError(f"no task '{task}' in this model, which has {list(self._tasks[0])}")
-        own = ('task', 'allocation', 'counts')
-        rest = {key: value for key, value in data.items() if key not in own}
-        kept = {key: value for key, value in data.items() if key in own}
         model: Any = self._tasks[0][task]
-        return dict(model.data_preprocessor(rest, training), **kept)
+        return preprocess(model.data_preprocessor, data, training)
 
 
 @MODELS.register_module()
@@ -248,15 +246,15 @@ class MultiTaskModel(BaseModel):
                 if get_world_size() == 1:
                     continue
                 rows = np.arange(1)
-            images = _take(inputs, rows)
+            images = take(inputs, rows)
             features = self.backbone_pass(images, group[0])
             nothing = nothing + 0 * sum(part.sum() for part in _parts(features))
             for task in group:
                 own = np.flatnonzero(allocation[rows, column[task]])
                 if not len(own):
                     continue
-                part = _take(images, own)
-                with self.backbone_pass.hand_out(part, _take(features, own)):
+                part = take(images, own)
+                with self.backbone_pass.hand_out(part, take(features, own)):
                     outputs = self.tasks[task](part, [samples[rows[i]] for i in own], mode='loss')
                 loss, log_vars = super().parse_losses(outputs)
                 # DistributedDataParallel takes the mean over the ranks, whatever their samples.
@@ -276,15 +274,6 @@ class MultiTaskModel(BaseModel):
 
 def _parts(features: Any) -> Sequence[torch.Tensor]:
     return [features] if isinstance(features, torch.Tensor) else list(features)
-
-
-def _take(features: Any, rows: NDArray[np.int64]) -> Any:
-    """The given samples of a tensor, or of each tensor of a sequence; all of them: as they are."""
-    if not isinstance(features, torch.Tensor):
-        return type(features)(_take(part, rows) for part in features)
-    if len(rows) == len(features):
-        return features
-    return features[torch.from_numpy(rows).to(features.device)]
 
 
 def _default_init(kind: type) -> Any:

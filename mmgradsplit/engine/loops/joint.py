@@ -190,6 +190,8 @@ class JointTrainLoop(SeededTrainLoop):
 
 def _check_preprocessors(runner: Runner, tasks: list[str]) -> None:
     """One image goes through the backbone once, so all tasks must prepare it alike."""
+    if 'tasks' not in runner.cfg.model:
+        return  # a model with tasks of its own, such as STAMaskRCNN, has one preprocessor
     configs = {t: runner.cfg.model.tasks[t].get('data_preprocessor') for t in tasks}
     different = [task for task in tasks if configs[task] != configs[tasks[0]]]
     if different:
