@@ -207,3 +207,17 @@ def test_schedule_of_the_paper() -> None:
     # The end of a cycle is near zero, and each cycle begins at the full rate.
     assert max(rates[13 * length - 1 :: 10 * length]) < 1e-8
     assert max(rates) == pytest.approx(rate)
+
+
+def test_mixed_precision_of_all_kinds_of_tasks(data: Path, tmp_path: Path) -> None:
+    cfg = tiny_config(data, val_cfg=None, val_dataloader=None, val_evaluator=None)
+    cfg.train_cfg.update(max_epochs=1, iters_per_epoch=1)
+    run(cfg, tmp_path / 'float32')
+    run(cfg, tmp_path / 'mixed', amp=True)
+    (single,), (mixed,) = (scalars(tmp_path / name) for name in ('float32', 'mixed'))
+    losses = [key for key in single if key.endswith('/loss')]
+    assert len(losses) == 4
+    for key in losses:
+        # bfloat16 has three significant digits.
+        assert mixed[key] == pytest.approx(single[key], rel=0.03), key
+    assert any(mixed[key] != single[key] for key in losses)
