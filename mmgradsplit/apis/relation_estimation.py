@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmgradsplit.engine.hooks.checkpoint import AtomicBackend
-from mmgradsplit.functional import relation_mask, relative_change, summarize_changes
+from mmgradsplit.functional import by_name, relation_mask, relative_change, summarize_changes
 from mmgradsplit.visualization import draw_relations, save_figure
 
 from .preparation import prepare, use_mixed_precision
@@ -111,13 +111,13 @@ def estimate_relations(
         mask = relation_mask(mean, threshold)
         text = json.dumps(
             dict(
-                relations=_by_name(mean, tasks),
-                spread=_by_name(spread, tasks) if repeat > 1 else None,
-                unsettled=[name for name, ok in _by_name(settled, tasks).items() if not ok]
+                relations=by_name(mean, tasks),
+                spread=by_name(spread, tasks) if repeat > 1 else None,
+                unsettled=[name for name, ok in by_name(settled, tasks).items() if not ok]
                 if repeat > 1
                 else None,
                 threshold=threshold,
-                negative=[name for name, kept in _by_name(mask.T, tasks).items() if not kept],
+                negative=[name for name, kept in by_name(mask.T, tasks).items() if not kept],
                 accuracies={
                     f'{name}, seed {seed}': values for (name, seed), values in accuracies.items()
                 },
@@ -264,12 +264,3 @@ def _changes(
                         f'Train longer, or name another metric by --metrics'
                     ) from error
     return changes
-
-
-def _by_name(matrix: NDArray, tasks: Sequence[str]) -> dict[str, Any]:
-    return {
-        f'{source} -> {target}': matrix[i, j].item()
-        for i, source in enumerate(tasks)
-        for j, target in enumerate(tasks)
-        if i != j
-    }

@@ -8,7 +8,13 @@ from .allocation import allocations
 from .delta_m import delta_m
 from .filter_groups import Span, filter_groups, spans
 from .gradients import conflict_frequency, cosine_matrix, loss_change
-from .relations import RepeatedChanges, relation_mask, relative_change, summarize_changes
+from .relations import (
+    RepeatedChanges,
+    by_name,
+    relation_mask,
+    relative_change,
+    summarize_changes,
+)
 from .seeds import derive_seed
 
 __all__ = [
@@ -16,6 +22,7 @@ __all__ = [
     'RepeatedChanges',
     'Span',
     'allocations',
+    'by_name',
     'conflict_frequency',
     'cosine_matrix',
     'delta_m',

@@ -3,7 +3,8 @@
 May import numpy and SciPy.
 """
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,3 +98,18 @@ def summarize_changes(changes: ArrayLike, threshold: float) -> RepeatedChanges:
     margin = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * spread / np.sqrt(count)
     settled = np.abs(mean - threshold) > margin
     return RepeatedChanges(mean, spread, settled | np.eye(len(mean), dtype=bool))
+
+
+def by_name(matrix: NDArray, tasks: Sequence[str]) -> dict[str, Any]:
+    """A matrix of relations as files hold it: by the name ``"t' -> t"``, without the diagonal.
+
+    Args:
+        matrix: shape [T x T]; row t', column t is what t' means for t.
+        tasks: Names of the tasks.
+    """
+    return {
+        f'{source} -> {target}': matrix[i, j].item()
+        for i, source in enumerate(tasks)
+        for j, target in enumerate(tasks)
+        if i != j
+    }

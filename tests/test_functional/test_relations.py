@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mmgradsplit.functional import relation_mask, relative_change, summarize_changes
+from mmgradsplit.functional import by_name, relation_mask, relative_change, summarize_changes
 
 
 def test_mask_is_eq_a1_for_random_relations():
@@ -85,3 +85,12 @@ def test_one_measurement_settles_nothing():
     assert summary.mean.tolist() == [[0, 0.5], [-0.5, 0]]
     assert np.isnan(summary.spread).all()
     assert summary.settled.tolist() == [[True, False], [False, True]]
+
+
+def test_by_name_is_what_a_file_holds():
+    matrix = np.array([[9.0, -0.0216], [-0.0205, 9.0]])
+    # Table A-1: trained with the row's task, performance on the column's.
+    assert by_name(matrix, ['attribute', 'reid']) == {
+        'attribute -> reid': -0.0216,
+        'reid -> attribute': -0.0205,
+    }

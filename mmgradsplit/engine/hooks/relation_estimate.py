@@ -25,7 +25,7 @@ from mmgradsplit.engine.task_gradients import (
     preprocessed,
     task_gradients,
 )
-from mmgradsplit.functional import derive_seed, relation_mask, summarize_changes
+from mmgradsplit.functional import by_name, derive_seed, relation_mask, summarize_changes
 from mmgradsplit.registry import HOOKS
 
 from .checkpoint import AtomicBackend
@@ -170,13 +170,13 @@ class RelationEstimateHook(MeasurementHook):
         return dict(
             source=f'RelationEstimateHook: {METHODS[method]}, in one multi-head training',
             method=method,
-            relations=_by_name(mean, tasks),
-            spread=_by_name(spread, tasks) if several else None,
-            unsettled=[n for n, ok in _by_name(settled, tasks).items() if not ok]
+            relations=by_name(mean, tasks),
+            spread=by_name(spread, tasks) if several else None,
+            unsettled=[n for n, ok in by_name(settled, tasks).items() if not ok]
             if several
             else None,
             threshold=0.0,
-            negative=[name for name, ok in _by_name(kept, tasks).items() if not ok],
+            negative=[name for name, ok in by_name(kept, tasks).items() if not ok],
             measurements=len(measured),
             cost=dict(
                 seconds=round(self.state['seconds'], 3),
@@ -203,12 +203,3 @@ def learning_rate(optim_wrapper: OptimWrapper, task: str) -> float:
         if name in rates:
             return float(rates[name][0])
     raise KeyError(f"optim_wrapper has no learning rate for the task '{task}', only {list(rates)}")
-
-
-def _by_name(matrix: NDArray, tasks: Sequence[str]) -> dict[str, Any]:
-    return {
-        f'{source} -> {target}': matrix[i, j].item()
-        for i, source in enumerate(tasks)
-        for j, target in enumerate(tasks)
-        if i != j
-    }
