@@ -21,13 +21,14 @@ def end_twice(rank: int, folder: str) -> None:
     model = DistributedDataParallel(nn.Linear(2, 2))
     runner = dict(model=model)
     runner['itself'] = runner  # as mmengine's runner, which is part of reference cycles
-    assert gloo_threads() > 0
+    before = gloo_threads()
     del model, runner
     stop_processes()
-    assert not dist.is_initialized()
-    assert gloo_threads() == 0
+    after = gloo_threads()
     stop_processes()  # one process, or one that has ended already
+    Path(folder, 'found').write_text(f'{before > 0} {after} {dist.is_initialized()}')
 
 
 def test_process_group_and_its_threads_end(tmp_path: Path) -> None:
     mp.spawn(end_twice, (str(tmp_path),), nprocs=1)
+    assert (tmp_path / 'found').read_text() == 'True 0 False'
