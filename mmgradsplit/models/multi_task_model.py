@@ -248,7 +248,8 @@ class MultiTaskModel(BaseModel):
                 rows = np.arange(1)
             images = take(inputs, rows)
             features = self.backbone_pass(images, group[0])
-            nothing = nothing + 0 * sum(part.sum() for part in _parts(features))
+            if get_world_size() > 1:
+                nothing = nothing + 0 * sum(part.sum() for part in _parts(features))
             for task in group:
                 own = np.flatnonzero(allocation[rows, column[task]])
                 if not len(own):
@@ -262,7 +263,7 @@ class MultiTaskModel(BaseModel):
                 losses[task] = loss if share == 1 else loss * share
                 logs.update({f'{task}/{name}': value for name, value in log_vars.items()})
         total = self.weighting(losses) if losses else nothing
-        return (total if get_world_size() == 1 else total + nothing), logs
+        return (total + nothing if get_world_size() > 1 else total), logs
 
     def parse_losses(self, losses: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss to back-propagate, and what is logged; joint training has both already."""
