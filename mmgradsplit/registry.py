@@ -20,7 +20,7 @@ LOOPS = _child(mmengine_registry.LOOPS, 'engine')
 HOOKS = _child(mmengine_registry.HOOKS, 'engine')
 DATASETS = _child(mmengine_registry.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(mmengine_registry.DATA_SAMPLERS, 'datasets')
-TRANSFORMS = _child(mmengine_registry.TRANSFORMS)
+TRANSFORMS = _child(mmengine_registry.TRANSFORMS, 'datasets')
 # From which tasks a sample is annotated for to the tasks that supervise it.
 ALLOCATORS = Registry('allocator', scope='mmgradsplit', locations=['mmgradsplit.engine'])
 METRICS = _child(mmengine_registry.METRICS, 'evaluation')

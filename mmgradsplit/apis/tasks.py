@@ -17,7 +17,8 @@ BY_TASK = (
 def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     """Keep ``tasks``, in this order, and drop all others from a multi-task config.
 
-    Whatever is keyed by task is reduced: ``model.tasks``, dataloaders, evaluators and references.
+    Whatever is keyed by task is reduced: ``model.tasks``, dataloaders, evaluators, references
+    and the fields of annotations.
     The relation mask is not: a relations file may hold more tasks than the model has.
 
     Args:
@@ -42,6 +43,11 @@ def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
         # In joint training one dataloader serves all tasks.
         if isinstance(cfg.get(key), Mapping) and not set(known).isdisjoint(cfg[key]):
             cfg[key] = {task: cfg[key][task] for task in tasks if task in cfg[key]}
+    train_cfg = cfg.get('train_cfg') or {}
+    if train_cfg.get('annotations'):
+        train_cfg['annotations'] = {
+            task: field for task, field in train_cfg['annotations'].items() if task in tasks
+        }
     for owner in (cfg, cfg.get('val_cfg'), cfg.get('test_cfg')):
         if owner and owner.get('references'):
             owner['references'] = _of(tasks, owner['references'])

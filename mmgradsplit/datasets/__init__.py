@@ -2,7 +2,28 @@
 
 from .market1501 import Market1501
 from .market1501_attributes import Market1501Attributes
+from .multi_annotation import CityscapesScenes, MultiAnnotationDataset, NYUv2
 from .pa100k import PA100K
 from .samplers import RandomIdentitySampler
+from .transforms import (
+    LoadDenseAnnotations,
+    LoadImage,
+    PackDenseInputs,
+    RandomMirror,
+    RandomZoom,
+)
 
-__all__ = ['PA100K', 'Market1501', 'Market1501Attributes', 'RandomIdentitySampler']
+__all__ = [
+    'PA100K',
+    'CityscapesScenes',
+    'LoadDenseAnnotations',
+    'LoadImage',
+    'Market1501',
+    'Market1501Attributes',
+    'MultiAnnotationDataset',
+    'NYUv2',
+    'PackDenseInputs',
+    'RandomIdentitySampler',
+    'RandomMirror',
+    'RandomZoom',
+]

@@ -3,11 +3,13 @@
 May import the mathematics and the upstream toolboxes' models.
 """
 
-from .heads import MultiLabelConvHead, ReIDHead
+from .dense_regressor import DenseRegressor
+from .heads import MultiLabelConvHead, RegressionHead, ReIDHead
 from .losses import BatchHardTripletLoss
 from .multi_task_model import MultiTaskModel
 from .resnet_plus import ResNetPlus
 from .resnet_stage import ResNetStage
+from .seg_net import SegNetEncoder, SegNetHead
 from .shared_backbone import BackbonePass, SharedBackbone
 from .sta_mask_rcnn import STAMaskRCNN, STARoIHead, STARPNHead
 from .task_norm import TaskNorm
@@ -16,14 +18,18 @@ from .weightings import TorchJDWeighting, UniformWeighting, Weighting
 __all__ = [
     'BackbonePass',
     'BatchHardTripletLoss',
+    'DenseRegressor',
     'MultiLabelConvHead',
     'MultiTaskModel',
     'ReIDHead',
+    'RegressionHead',
     'ResNetPlus',
     'ResNetStage',
     'STAMaskRCNN',
     'STARPNHead',
     'STARoIHead',
+    'SegNetEncoder',
+    'SegNetHead',
     'SharedBackbone',
     'TaskNorm',
     'TorchJDWeighting',

@@ -21,6 +21,13 @@ def test_only_the_chosen_tasks_are_left_in_their_order() -> None:
         assert references == {'reid/mAP': 81.1, 'parsing/mIoU': 45.6}
 
 
+def test_joint_training_has_one_dataloader_and_the_fields_of_the_chosen_tasks() -> None:
+    cfg = prepare(ROOT / 'configs/sta/sta_r50_nyuv2_40.py', 'out', {'tasks': ['normal', 'seg']})
+    assert 'dataset' in cfg.train_dataloader
+    assert cfg.train_cfg.annotations == {'normal': 'gt_normal_map', 'seg': 'gt_sem_seg'}
+    assert list(cfg.val_dataloader) == ['normal', 'seg']
+
+
 def test_a_dumped_config_can_be_narrowed(tmp_path: Path) -> None:
     prepare(FOUR, 'out').dump(tmp_path / 'dumped.py')
     whole = prepare(tmp_path / 'dumped.py')

@@ -1,10 +1,11 @@
-"""The heads that the paper uses and no toolbox has: attributes, re-identification and parsing.
+"""The heads that the papers use and no toolbox has.
 
 May import mmpretrain, mmseg, mmcv and the registry.
 """
 
 from .multi_label_conv_head import MultiLabelConvHead
 from .reduced_psp_head import ReducedPSPHead
+from .regression_head import RegressionHead
 from .reid_head import ReIDHead
 
-__all__ = ['MultiLabelConvHead', 'ReIDHead', 'ReducedPSPHead']
+__all__ = ['MultiLabelConvHead', 'ReIDHead', 'ReducedPSPHead', 'RegressionHead']

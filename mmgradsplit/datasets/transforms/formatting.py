@@ -1,0 +1,31 @@
+"""Packs an image with its dense annotations. May import mmseg and the registry."""
+
+import numpy as np
+import torch
+from mmengine.structures import PixelData
+from mmseg.datasets.transforms import PackSegInputs
+
+from mmgradsplit.registry import TRANSFORMS
+
+EXTRA = ('gt_disparity_map', 'gt_normal_map')
+
+
+@TRANSFORMS.register_module()
+class PackDenseInputs(PackSegInputs):
+    """mmseg's ``PackSegInputs``, which also packs disparity and normals.
+
+    The data sample has, as far as the results have it, ``gt_sem_seg`` ``[1 x H x W]``,
+    ``gt_depth_map`` ``[1 x H x W]``, ``gt_disparity_map`` ``[1 x H x W]`` and ``gt_normal_map``
+    ``[3 x H x W]``.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Pack image, annotations and meta information."""
+        packed = super().transform(results)
+        for field in EXTRA:
+            if field in results:
+                values = results[field]
+                values = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
+                data = torch.from_numpy(np.ascontiguousarray(values))
+                packed['data_samples'].set_data({field: PixelData(data=data)})
+        return packed

@@ -1,0 +1,107 @@
+"""Regression of a number, or a vector, for each pixel by any of mmseg's decode heads.
+
+May import torch, mmengine and the registry.
+"""
+
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from mmseg.models.utils import resize
+from mmseg.structures import SegDataSample
+from torch import Tensor
+from torch.nn import functional
+
+from mmgradsplit.registry import MODELS
+
+
+@MODELS.register_module()
+class RegressionHead(BaseModule):
+    """A decode head of mmseg whose outputs are values, in place of scores of classes.
+
+    A pixel whose annotation is NaN, and padding, is not trained on. The loss is the mean over the
+    pixels of an image, then over the images; an image without any annotated pixel counts as 0. So
+    the loss of a batch is the mean of the losses of its parts, as joint training takes it.
+
+    Args:
+        field: The data sample's annotation, such as ``gt_depth_map``, ``[K x H x W]``.
+        head: Config of the decode head, looked up in mmseg, with K as ``num_classes``; its own loss
+            is not used.
+        loss: Config of a loss of prediction and target, both ``[P x K]`` for P pixels, such as
+            ``mmdet.L1Loss`` or ``mmpretrain.CosineSimilarityLoss``.
+        loss_name: Name in the logs; it must contain ``loss``.
+        init_cfg: Initialisation, as for any mmengine module.
+    """
+
+    def __init__(
+        self,
+        field: str,
+        head: dict,
+        loss: dict,
+        loss_name: str = 'loss_regression',
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.field = field
+        # As in mmseg's own segmentors, so that the head finds mmseg's losses.
+        self.head = MODELS.build(dict(_scope_='mmseg') | head)
+        self.criterion = MODELS.build(loss)
+        self.loss_name = loss_name
+        # What mmseg's segmentors ask a decode head for.
+        self.align_corners = self.head.align_corners
+        self.num_classes = self.head.num_classes
+        self.out_channels = self.head.out_channels
+
+    def forward(self, inputs: Any) -> Tensor:
+        """Values at the resolution of the head, shape [N x K x h x w].
+
+        Args:
+            inputs: The backbone's feature maps.
+        """
+        return self.head(inputs)
+
+    def loss(
+        self, inputs: Any, batch_data_samples: list[SegDataSample], train_cfg: Any
+    ) -> dict[str, Tensor]:
+        """The loss of a batch.
+
+        Args:
+            inputs: The backbone's feature maps.
+            batch_data_samples: The N samples with their annotations.
+            train_cfg: As for mmseg's heads; not used.
+        """
+        targets = self._targets(batch_data_samples)
+        values = resize(
+            self.forward(inputs),
+            size=targets.shape[2:],
+            mode='bilinear',
+            align_corners=self.align_corners,
+        )
+        return {self.loss_name: torch.stack(list(map(self._image_loss, values, targets))).mean()}
+
+    def predict(self, inputs: Any, batch_img_metas: list[dict], test_cfg: Any) -> Tensor:
+        """Values at the size of the images, shape [N x K x H x W].
+
+        Args:
+            inputs: The backbone's feature maps.
+            batch_img_metas: Meta information of the N images.
+            test_cfg: As for mmseg's heads; not used.
+        """
+        return self.head.predict_by_feat(self.forward(inputs), batch_img_metas)
+
+    def _image_loss(self, values: Tensor, target: Tensor) -> Tensor:
+        measured = ~target.isnan().any(0)
+        if not measured.any():
+            return 0 * values.sum()
+        return self.criterion(values[:, measured].T, target[:, measured].T)
+
+    def _targets(self, samples: list[SegDataSample]) -> Tensor:
+        """Annotations, NaN where the preprocessor has padded the image to the right and below."""
+        maps = []
+        for sample in samples:
+            height, width = sample.metainfo['img_shape'][:2]
+            _, right, _, below = sample.metainfo.get('padding_size', (0, 0, 0, 0))
+            # The preprocessor pads some kinds of annotations, with a number.
+            data = sample.get(self.field).data[..., :height, :width]
+            maps.append(functional.pad(data, (0, right, 0, below), value=torch.nan))
+        return torch.stack(maps)
