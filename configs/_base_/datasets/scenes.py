@@ -11,7 +11,7 @@ train_dataloader = dict(
             dict(type='LoadImage'),
             dict(type='LoadDenseAnnotations'),
             dict(type='RandomZoom', scale=_size, ratio_range=(1.0, 1.5)),
-            dict(type='mmseg.RandomCrop', crop_size=_size[::-1]),
+            dict(type='mmseg.RandomCrop', crop_size=(96, 128)),
             dict(type='RandomMirror', prob=0.5),
             dict(type='PackDenseInputs'),
         ],

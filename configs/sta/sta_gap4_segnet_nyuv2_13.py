@@ -1,0 +1,3 @@
+# STA whose batches come again after 4 iterations (Table 7).
+_base_ = 'sta_segnet_nyuv2_13.py'
+train_cfg = dict(allocator=dict(gap=4))
