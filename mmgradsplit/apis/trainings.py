@@ -13,15 +13,19 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmgradsplit.engine.hooks.checkpoint import AtomicBackend
+from mmgradsplit.registry import ALLOCATORS
 
 from .training_process import CONFIG, RESULT
 
@@ -55,15 +59,24 @@ class Training:
         """Work dir of the training."""
         return root / self.name / f'seed_{self.seed}'
 
-    @property
-    def iterations(self) -> int:
-        """Major iterations of the training."""
-        return int(self.cfg.train_cfg.max_epochs * self.cfg.train_cfg.iters_per_epoch)
-
-    @property
+    @cached_property
     def steps(self) -> int:
-        """Task steps of the training, the measure of its length."""
-        return self.iterations * len(self.cfg.model.tasks)
+        """Steps of the training, the measure of its length."""
+        loop = self.cfg.train_cfg
+        per_epoch = loop.get('iters_per_epoch')
+        if per_epoch is None:  # joint training: once through the data
+            init_default_scope(self.cfg.default_scope)
+            per_epoch = len(Runner.build_dataloader(self.cfg.train_dataloader))
+        return int(loop.max_epochs * per_epoch * self.steps_per_iteration)
+
+    @cached_property
+    def steps_per_iteration(self) -> int:
+        """Task steps of a major iteration, sub-steps of an iteration of joint training."""
+        tasks = len(self.cfg.model.get('tasks', {}))
+        if 'dataset' not in self.cfg.train_dataloader:
+            return tasks
+        allocator = self.cfg.train_cfg.get('allocator', dict(type='FullTask'))
+        return ALLOCATORS.build(allocator).sub_steps(tasks)
 
     def write(self, root: Path) -> None:
         """Write the config of the run.
@@ -103,7 +116,7 @@ class Training:
             ) from error
 
     def done(self, root: Path) -> int:
-        """Task steps done so far, as the log says."""
+        """Steps done so far, as the log says."""
         if (self.folder(root) / RESULT).is_file():
             return self.steps
         iteration = 0
@@ -114,7 +127,7 @@ class Training:
                     break
                 except (ValueError, KeyError):
                     continue  # a validation, or a line that is being written
-        return iteration * len(self.cfg.model.tasks)
+        return iteration * self.steps_per_iteration
 
 
 def config_content(cfg: Config) -> dict[str, Any]:
@@ -215,7 +228,7 @@ def run_trainings(
     failed: dict[Training, str] = {}
     progress = Progress(
         TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-        TextColumn('task steps, left:'), TimeRemainingColumn(),
+        TextColumn('steps, left:'), TimeRemainingColumn(),
         console=console, speed_estimate_period=900,
     )  # fmt: skip
     with progress:

@@ -14,6 +14,8 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmgradsplit.apis import train
+from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.apis.trainings import Training
 from mmgradsplit.models import DenseRegressor, RegressionHead, SegNetEncoder
 from mmgradsplit.registry import MODELS
 from tests.fixtures_dense import dense_config, write_nyud
@@ -193,9 +195,16 @@ def test_it_trains_and_validates(data: Path, tmp_path: Path, name: str, tasks: t
         assert np.isfinite(scalars[f'val/{key}'].current())
     if 'normal' in tasks:
         assert 0 < scalars['val/normal/mean'].current() < 180
-    steps = runner.max_epochs * len(runner.train_dataloader) * runner.train_loop.steps_per_iter
     assert runner.train_loop.steps_per_iter == (len(tasks) if 'ista' in name else 1)
-    assert steps == runner.max_epochs * 1 * runner.train_loop.steps_per_iter
+
+
+@pytest.mark.parametrize(('name', 'steps'), [('ft', 2), ('sta', 2), ('ista', 4)])
+def test_many_trainings_know_how_long_one_is(
+    data: Path, tmp_path: Path, name: str, steps: int
+) -> None:
+    """Two epochs of one batch; ISTA takes two steps on it. The progress bar counts them."""
+    cfg = prepare(dense_config(f'{name}_r18_scenes', data, tmp_path))
+    assert Training(name, 0, cfg).steps == steps
 
 
 def test_a_depth_map_with_nan_trains_to_finite_weights(tmp_path: Path) -> None:
