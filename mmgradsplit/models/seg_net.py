@@ -11,7 +11,7 @@ from mmengine.model import BaseModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.models import vgg16_bn
+from torchvision.models.vgg import cfgs, make_layers
 
 from mmgradsplit.registry import MODELS
 
@@ -32,7 +32,7 @@ class SegNetEncoder(BaseModule):
 
     def __init__(self, init_cfg: dict | list[dict] | None = None) -> None:
         super().__init__(init_cfg)
-        self.features = vgg16_bn(weights=None).features
+        self.features = make_layers(cfgs['D'], batch_norm=True)
         for layer in self.features:
             if isinstance(layer, nn.MaxPool2d):
                 layer.return_indices = True

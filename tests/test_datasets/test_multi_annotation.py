@@ -8,11 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
-
-from mmgradsplit.registry import DATASETS
-from tests.fixtures_dense import (
+from fixtures_dense import (
     ROOT,
     SIZE,
     draw,
@@ -20,6 +16,10 @@ from tests.fixtures_dense import (
     write_cityscapes,
     write_nyud,
 )
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmgradsplit.registry import DATASETS
 
 
 @pytest.fixture(autouse=True)

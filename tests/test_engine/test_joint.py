@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 from fixtures_training import assert_same, build, load, quick, run, scalars
+from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
 from toy_joint import TASKS, ToyScenes, joint_config
 
@@ -217,6 +218,43 @@ def test_what_does_not_fit(tmp_path: Path, options: dict, words: str) -> None:
         runner = build(joint_config(tmp_path, **options), tmp_path)
         runner.train()
     assert not list(tmp_path.glob('*.pth'))
+
+
+def test_accumulated_steps_equal_one_on_the_joined_batch(tmp_path: Path) -> None:
+    """Two batches of three, and one update from their mean."""
+    options = dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9), accumulative_counts=2)
+    parts = joint_config(tmp_path, batch_size=3, optim_wrapper=options)
+    joined = joint_config(
+        tmp_path, batch_size=6, optim_wrapper=dict(options, accumulative_counts=1)
+    )
+    ours, theirs = (
+        run(cfg, tmp_path / name).model.state_dict()
+        for name, cfg in (('parts', parts), ('joined', joined))
+    )
+    for name, value in theirs.items():
+        torch.testing.assert_close(ours[name], value, rtol=1e-12, atol=1e-12)
+
+
+def test_ema_averages_after_each_iteration(tmp_path: Path) -> None:
+    seen: list[torch.Tensor] = []
+    plain = EMAHook.after_train_iter
+
+    def after(self: EMAHook, runner: Runner, *args: Any, **kwargs: Any) -> None:
+        seen.append(runner.model.backbone.conv.weight.detach().clone())
+        plain(self, runner, *args, **kwargs)
+
+    ema = dict(type='EMAHook', momentum=0.25)
+    cfg = joint_config(tmp_path, train_cfg__allocator=dict(type='ISTA'), custom_hooks=[ema])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(EMAHook, 'after_train_iter', after)
+        run(cfg, tmp_path)
+    assert len(seen) == 6  # iterations, of three sub-steps each
+    average = seen[0]
+    for value in seen[1:]:
+        average = 0.75 * average + 0.25 * value
+    # The checkpoint holds the averages as its weights.
+    saved = load(tmp_path / 'epoch_2.pth')['state_dict']['backbone.conv.weight']
+    torch.testing.assert_close(saved, average, rtol=1e-12, atol=0)
 
 
 def test_weights_of_the_losses(tmp_path: Path) -> None:

@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config, ConfigDict
+from fixtures_dense import dense_config, write_nyud
+from fixtures_training import run, scalars
+from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
+from mmseg.models.losses import CrossEntropyLoss
 from mmseg.structures import SegDataSample
 from torch import nn
 
-from mmgradsplit.apis import train
-from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.apis.preparation import prepare, use_mixed_precision
 from mmgradsplit.apis.trainings import Training
 from mmgradsplit.models import DenseRegressor, RegressionHead, SegNetEncoder
 from mmgradsplit.registry import MODELS
-from tests.fixtures_dense import dense_config, write_nyud
 
 
 @pytest.fixture(autouse=True)
@@ -146,7 +147,8 @@ def test_segnet_encoder_has_vgg16s_convolutions_and_torchvisions_names() -> None
     from torchvision.models import vgg16_bn
 
     encoder = SegNetEncoder()
-    names = {name for name in vgg16_bn(weights=None).state_dict() if name.startswith('features')}
+    with torch.device('meta'):
+        names = {name for name in vgg16_bn().state_dict() if name.startswith('features')}
     assert set(encoder.state_dict()) == names
     x, *indices = encoder(torch.rand(2, 3, 64, 96))
     assert x.shape == (2, 512, 2, 3)
@@ -180,16 +182,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_nyud(tmp_path_factory.mktemp('nyud') / 'data')
 
 
-def run(cfg: Config) -> Any:
-    return train(cfg)
-
-
 @pytest.mark.parametrize('name', ['ft', 'sta', 'ista', 'sta_uw', 'ista_uw'])
 @pytest.mark.parametrize('tasks', [('seg', 'depth'), ('seg', 'depth', 'normal')])
 def test_it_trains_and_validates(data: Path, tmp_path: Path, name: str, tasks: tuple) -> None:
     if len(tasks) == 3 and name not in ('ft', 'ista'):
         pytest.skip('three tasks with two of the methods')
-    runner = run(dense_config(f'{name}_r18_scenes', data, tmp_path, tasks))
+    runner = run(dense_config(f'{name}_r18_scenes', data, tmp_path, tasks), tmp_path)
     scalars = runner.message_hub.log_scalars
     for key in ('seg/mIoU', 'depth/rmse', 'depth/abs_err', 'depth/delta1'):
         assert np.isfinite(scalars[f'val/{key}'].current())
@@ -207,6 +205,43 @@ def test_many_trainings_know_how_long_one_is(
     assert Training(name, 0, cfg).steps == steps
 
 
+@pytest.mark.parametrize('name', ['sta', 'ista_uw'])
+def test_mixed_precision_stays_close(data: Path, tmp_path: Path, name: str) -> None:
+    """bfloat16 has three significant digits; the allocations, so the first losses, are the same."""
+    first = []
+    for amp in (False, True):
+        cfg = prepare(dense_config(f'{name}_r18_scenes', data, tmp_path))
+        cfg.merge_from_dict(dict(default_hooks=dict(logger=dict(interval=1))))
+        if amp:
+            use_mixed_precision(cfg)
+        folder = tmp_path / str(amp)
+        runner = run(cfg, folder)
+        assert all(p.isfinite().all() for p in runner.model.parameters())
+        first.append(scalars(folder)[0]['loss'])
+    assert first[1] == pytest.approx(first[0], rel=0.03)
+    assert first[1] != first[0]
+
+
+def test_sub_steps_pad_alike(tmp_path: Path) -> None:
+    """Images smaller than the batch's size: mmseg's preprocessor pads annotations in place."""
+    root = write_nyud(tmp_path / 'data')
+    shapes: list[tuple[int, ...]] = []
+    cfg = dense_config('ista_r18_scenes', root, tmp_path, train_cfg__max_epochs=1)
+    for task in cfg.model.tasks.values():
+        task.data_preprocessor = dict(task.data_preprocessor, size_divisor=None, size=(40, 48))
+    plain = CrossEntropyLoss.forward
+
+    def spy(self: CrossEntropyLoss, score: torch.Tensor, label: torch.Tensor, **kw: Any) -> Any:
+        shapes.append(tuple(label.shape[1:]))
+        assert (label[:, 24:] == 255).all() and (label[:, :, 32:] == 255).all()
+        return plain(self, score, label, **kw)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CrossEntropyLoss, 'forward', spy)
+        run(cfg, tmp_path / 'run')
+    assert shapes and set(shapes) == {(40, 48)}
+
+
 def test_a_depth_map_with_nan_trains_to_finite_weights(tmp_path: Path) -> None:
     """One map with holes, one that is all hole."""
     root = write_nyud(tmp_path / 'data')
@@ -215,7 +250,7 @@ def test_a_depth_map_with_nan_trains_to_finite_weights(tmp_path: Path) -> None:
         depth = np.load(path)
         depth[rows] = np.nan
         np.save(path, depth)
-    runner = run(dense_config('ft_r18_scenes', root, tmp_path / 'run'))
+    runner = run(dense_config('ft_r18_scenes', root, tmp_path), tmp_path / 'run')
     assert all(p.isfinite().all() for p in runner.model.parameters())
     assert runner.message_hub.log_scalars['train/depth/loss'].current() > 0
 
@@ -233,7 +268,7 @@ def test_a_sample_without_depth_is_never_allocated_to_it(tmp_path: Path) -> None
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RegressionHead, 'loss', spy)
-        run(runner_cfg)
+        run(runner_cfg, tmp_path / 'run')
     flat = {name for names in seen for name in names}
     assert flat == {'00000', '00002'}
 
@@ -242,4 +277,4 @@ def test_a_data_set_without_a_tasks_annotation_is_refused(data: Path, tmp_path: 
     cfg = dense_config('sta_r18_scenes', data, tmp_path)
     cfg.train_cfg.annotations.depth = 'gt_disparity_map'
     with pytest.raises(ValueError, match=r"no sample is annotated for the tasks \['depth'\]"):
-        run(cfg)
+        run(cfg, tmp_path)

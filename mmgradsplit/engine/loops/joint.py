@@ -3,7 +3,8 @@
 May import torch, mmengine.
 """
 
-from collections.abc import Iterator, Mapping
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from mmgradsplit.engine.allocators import Allocator
 from mmgradsplit.functional import derive_seed
 from mmgradsplit.registry import ALLOCATORS, LOOPS
 
@@ -22,6 +24,49 @@ from .dataloaders import RoundRobinDataLoader, build_dataloader, task_names
 from .seeded import SeededTrainLoop
 
 STREAM = 'joint'
+
+
+def iteration_allocations(
+    allocator: Allocator,
+    batch: Mapping[str, Any],
+    tasks: Sequence[str],
+    annotations: Mapping[str, str] | None,
+    place: tuple[int, int, int],
+) -> Iterator[NDArray[np.bool_]]:
+    """The allocation of each sub-step of an iteration.
+
+    Args:
+        allocator: The allocator.
+        batch: What the dataloader gives.
+        tasks: Names of the tasks, in order.
+        annotations: Field of the data sample that holds a task's annotation, by task; None if all
+            samples have all annotations.
+        place: Seed, rank and iteration.
+
+    Returns:
+        An iterator of shape [N x T], whether sample n is supervised by task t.
+    """
+    samples = batch['data_samples']
+    annotated: NDArray[np.bool_]
+    if annotations is None:
+        annotated = np.ones((len(samples), len(tasks)), dtype=bool)
+    else:
+        annotated = np.array([[annotations[task] in of for task in tasks] for of in samples])
+    rng = np.random.default_rng(derive_seed(*place, 'allocation'))
+    return allocator(annotated, rng)
+
+
+def supervised(batch: Mapping[str, Any], **added: Any) -> dict[str, Any]:
+    """A batch for one step, with what decides its supervision.
+
+    It has data samples of its own, since every step preprocesses the batch anew, and preprocessors
+    may change data samples in place, by padding them, say.
+
+    Args:
+        batch: What the dataloader gives; it stays as it is.
+        **added: ``allocation`` and ``counts``, as MultiTaskModel takes them.
+    """
+    return dict(batch, data_samples=copy.deepcopy(batch['data_samples']), **added)
 
 
 class RevisitingDataLoader(RoundRobinDataLoader):
@@ -135,36 +180,30 @@ class JointTrainLoop(SeededTrainLoop):
         """The sub-steps; with an optimizer wrapper by task, the task steps of each."""
         batch = data_batch[STREAM]
         wrapper = self.runner.optim_wrapper
-        place = (self.runner.seed, get_rank(), self._iter, 'allocation')
-        rng = np.random.default_rng(derive_seed(*place))
-        for number, allocation in enumerate(self.allocator(self._annotated(batch), rng)):
+        place = (self.runner.seed, get_rank(), self._iter)
+        allocations = iteration_allocations(
+            self.allocator, batch, self.tasks, self.annotations, place
+        )
+        for number, allocation in enumerate(allocations):
             # Of all ranks, so that all take the same steps and the mean is over all samples.
             counts = torch.from_numpy(allocation.sum(0)).to(get_device())
             all_reduce(counts)
             totals = counts.cpu().numpy()
             if not isinstance(wrapper, OptimWrapperDict):
                 if totals.any():
-                    part = dict(allocation=allocation, counts=totals)
-                    yield f'sub-step {number}', dict(batch, **part), wrapper
+                    part = supervised(batch, allocation=allocation, counts=totals)
+                    yield f'sub-step {number}', part, wrapper
                 continue
             for index, task in enumerate(self.tasks):
                 if totals[index]:
                     own = np.zeros_like(allocation)
                     own[:, index] = allocation[:, index]
-                    part = dict(allocation=own, counts=totals)
-                    yield f'{task}, sub-step {number}', dict(batch, **part), wrapper[task]
+                    part = supervised(batch, allocation=own, counts=totals)
+                    yield f'{task}, sub-step {number}', part, wrapper[task]
 
     def collect(self, outputs: dict[str, Any], name: str, log_vars: Mapping[str, Any]) -> None:
         """Losses as ``task/loss``, of the latest sub-step in which the task had samples."""
         outputs.update(log_vars)
-
-    def _annotated(self, batch: Mapping[str, Any]) -> NDArray[np.bool_]:
-        """Shape [N x T], whether a sample has a task's annotation."""
-        samples = batch['data_samples']
-        if self.annotations is None:
-            return np.ones((len(samples), len(self.tasks)), dtype=bool)
-        fields = [self.annotations[task] for task in self.tasks]
-        return np.array([[field in sample for field in fields] for sample in samples])
 
     def _check_annotations(self, loader: DataLoader) -> None:
         """Find at least one annotation for each task before training starts."""
