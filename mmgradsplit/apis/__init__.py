@@ -4,6 +4,7 @@ from .complexity import measure_complexity
 from .complexity_report import report_complexity, report_published
 from .conflicts import conflict_maps
 from .evaluate import evaluate
+from .gradient_angles import gradient_angles
 from .inference import load_model, predict_image, predict_to_folder, register_sample_maker
 from .preparation import stop_processes
 from .relation_agreement import compare_relations
@@ -19,6 +20,7 @@ __all__ = [
     'conflict_maps',
     'estimate_relations',
     'evaluate',
+    'gradient_angles',
     'load_model',
     'measure_complexity',
     'predict_image',

@@ -1,4 +1,4 @@
-"""Batches of all tasks for measurements beside the training. May import mmengine and this room."""
+"""Batches for measurements beside the training. May import mmengine and this room."""
 
 import copy
 from collections.abc import Mapping
@@ -7,18 +7,25 @@ from typing import Any
 
 from mmengine.runner import Runner
 
+from .loops.joint import STREAM
 from .loops.streams import TaskStream
+
+__all__ = ['STREAM', 'TaskBatches', 'joint_dataloader', 'resized']
 
 
 class TaskBatches:
-    """Batches of all tasks that are a function of the seed and the position alone.
+    """Batches of all streams that are a function of the seed and the position alone.
+
+    In round-robin training each task is a stream; joint training has one, see
+    :func:`joint_dataloader`. With the training's seed and batch size, its batches are the first of
+    the training.
 
     The data sets are built anew, so the training's dataloaders stay where they are. The samples are
     loaded in this process.
 
     Args:
-        dataloaders: Each task's dataloader config, in the form of ``train_dataloader``.
-        samples: Samples of a batch, in place of the configs' own batch size. A sampler that draws
+        dataloaders: Each stream's dataloader config, in the form of ``train_dataloader``.
+        samples: Samples of a batch; by default the configs' own batch size. A sampler that draws
             several images of each identity keeps the number of identities, as far as two images
             remain for each.
         seed: Seed of the order and the augmentations.
@@ -28,17 +35,40 @@ class TaskBatches:
         ValueError: If a data set has fewer samples than a batch.
     """
 
-    def __init__(self, dataloaders: Mapping[str, Mapping], samples: int, seed: int) -> None:
+    def __init__(self, dataloaders: Mapping[str, Mapping], samples: int | None, seed: int) -> None:
         self.seed = seed
         self.streams = {
-            task: _stream(task, config, samples, seed) for task, config in dataloaders.items()
+            name: _stream(name, config, samples or config['batch_size'], seed)
+            for name, config in dataloaders.items()
         }
 
     def at(self, position: int) -> dict[str, Any]:
-        """The batch of each task at a position, from 0 on."""
+        """The batch of each stream at a position, from 0 on."""
         for stream in self.streams.values():
             stream.seek(position, self.seed)
-        return {task: next(stream) for task, stream in self.streams.items()}
+        return {name: next(stream) for name, stream in self.streams.items()}
+
+
+def joint_dataloader(cfg: Any, key: str) -> dict[str, Mapping]:
+    """The dataloader config of joint training, by the name of its stream.
+
+    Args:
+        cfg: The config.
+        key: What asks for it, for messages.
+
+    Raises:
+        ValueError: If the config is not one of joint training.
+    """
+    kind = (cfg.get('train_cfg') or {}).get('type', 'EpochBasedTrainLoop')
+    name = kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+    loader = cfg.get('train_dataloader') or {}
+    if name != 'JointTrainLoop' or 'dataset' not in loader:
+        raise ValueError(
+            f"{key} compares allocations, so it needs joint training: train_cfg.type='"
+            f"JointTrainLoop' and one train_dataloader, whose samples are annotated for all tasks; "
+            f"here train_cfg.type is '{name}'"
+        )
+    return {STREAM: loader}
 
 
 def _stream(task: str, config: Mapping, samples: int, seed: int) -> TaskStream:

@@ -1,5 +1,7 @@
 """The gradient of each task's loss on chosen modules of the shared backbone.
 
+Of a batch a task (round-robin), or of one batch and an allocation (joint training).
+
 May import torch, mmengine and the mathematics.
 """
 
@@ -20,6 +22,7 @@ from mmgradsplit.functional import cosine_matrix, derive_seed
 
 from .loops.streams import seed_all
 
+WHOLE = 'backbone'
 STAGE = re.compile(r'(layer|stage)_?\d+')
 
 
@@ -59,8 +62,8 @@ def module_parameters(
 
     Args:
         backbone: The shared backbone.
-        modules: Names, such as ``'layer4.0'``, or patterns, such as ``'layer?.0'``. By default, the
-            first block of every stage (Figure 3).
+        modules: Names, such as ``'layer4.0'``, or patterns, such as ``'layer?.0'``; ``'backbone'``
+            is the whole. By default, the first block of every stage (Figure 3).
         key: What ``modules`` is called in messages.
 
     Returns:
@@ -83,13 +86,16 @@ def module_parameters(
     found: dict[str, list[nn.Parameter]] = {}
     for pattern in modules:
         matches = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        if pattern == WHOLE:
+            matches = [WHOLE]
         if not matches:
             raise ValueError(
                 f"{key}: '{pattern}' matches no module of the {type(backbone).__name__}, whose "
                 f'modules are {top} and what they contain'
             )
         for name in matches:
-            parameters = backbone.get_submodule(name).parameters()
+            module = backbone if name == WHOLE else backbone.get_submodule(name)
+            parameters = module.parameters()
             found[name] = [parameter for parameter in parameters if parameter.requires_grad]
             if not found[name]:
                 raise ValueError(f"{key}: '{name}' has no parameter to train; leave it out")
@@ -181,3 +187,98 @@ def gradient_cosines(
     """
     modules = next(iter(gradients.values()))
     return {name: cosine_matrix([of[name] for of in gradients.values()]) for name in modules}
+
+
+def joint_losses(model: Any, batch: dict[str, Any]) -> tuple[dict[str, Tensor], Tensor]:
+    """The loss of each task that has a sample, and the loss of the step.
+
+    Args:
+        model: A model for joint training.
+        batch: What the dataloader gives, with ``allocation``, shape [N x T].
+
+    Returns:
+        The task losses by task, and what the model's weighting makes of them.
+    """
+    data = model.data_preprocessor(batch, True)
+    if hasattr(model, 'weighting'):
+        losses: dict[str, Tensor] = {}
+        # The weighting is handed the task losses of one pass, as in training.
+        hook = model.weighting.register_forward_pre_hook(lambda _, args: losses.update(args[0]))
+        try:
+            return losses, model.parse_losses(model(**data, mode='loss'))[0]
+        finally:
+            hook.remove()
+    # STAMaskRCNN adds all losses up: those of a task are what it gives where the others are not
+    # allocated.
+    losses = {}
+    for column, task in enumerate(model.tasks):
+        own = np.zeros_like(data['allocation'])
+        own[:, column] = data['allocation'][:, column]
+        if own.any():
+            outputs = model(**dict(data, allocation=own), mode='loss')
+            losses[task] = model.parse_losses(outputs)[0]
+    return losses, torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
+
+
+def step_gradients(
+    losses: Mapping[str, Tensor],
+    loss: Tensor,
+    tasks: Sequence[str],
+    parameters: Mapping[str, Sequence[nn.Parameter]],
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
+    """Gradients of the task losses, and of the loss of the step, which is a function of them.
+
+    Args:
+        losses: Task losses, of the tasks that have a sample.
+        loss: The loss of the step.
+        tasks: Names of all tasks.
+        parameters: Parameters of each module.
+
+    Returns:
+        By task and module the flattened gradient of the task's loss, shape [P] for P values in the
+        module's parameters, zero for a task without a sample; and by module that of the step.
+    """
+    every = list(dict.fromkeys(p for group in parameters.values() for p in group))
+    none = [None] * len(every)
+    own = list(losses.values())
+    # The chain rule spares a backward pass for the step.
+    found = torch.autograd.grad(loss, own, retain_graph=True, allow_unused=True) if own else ()
+    factors = dict(zip(losses, found, strict=True))
+    step = {
+        name: torch.cat([torch.zeros_like(parameter).flatten() for parameter in group])
+        for name, group in parameters.items()
+    }
+    by_task: dict[str, dict[str, Tensor]] = {}
+    for task in tasks:
+        gradients: Sequence[Tensor | None] = (
+            torch.autograd.grad(losses[task], every, retain_graph=True, allow_unused=True)
+            if task in losses
+            else none
+        )
+        of = {
+            parameter: torch.zeros_like(parameter) if gradient is None else gradient
+            for parameter, gradient in zip(every, gradients, strict=True)
+        }
+        by_task[task] = {
+            name: torch.cat([of[parameter].flatten() for parameter in group])
+            for name, group in parameters.items()
+        }
+        if factors.get(task) is not None:
+            for name in step:
+                step[name] += factors[task] * by_task[task][name]
+    return by_task, step
+
+
+def angle_matrix(gradients: Sequence[Tensor]) -> NDArray[np.float64]:
+    """Angle of every two gradients in degrees, from 0 to 180.
+
+    Args:
+        gradients: T vectors of the same length.
+
+    Returns:
+        shape [T x T], symmetric; NaN for a gradient of zero, which has no direction.
+    """
+    angles = np.degrees(np.arccos(cosine_matrix(gradients)))
+    zero = np.array([not gradient.any() for gradient in gradients])
+    angles[zero] = angles[:, zero] = np.nan
+    return angles

@@ -3,6 +3,7 @@
 May import the mathematics and the upstream toolboxes' data structures.
 """
 
+from .angles import draw_angles
 from .conflicts import draw_conflicts
 from .curves import Plot, draw_curves
 from .masks import draw_masks
@@ -15,6 +16,7 @@ __all__ = [
     'Neighbour',
     'PanelMaker',
     'Plot',
+    'draw_angles',
     'draw_conflicts',
     'draw_curves',
     'draw_masks',

@@ -2,6 +2,7 @@
 
 from .checkpoint import AtomicCheckpointHook
 from .conflict_frequency import ConflictFrequencyHook
+from .gradient_angles import GradientAngleHook
 from .panels import PanelHook
 from .relation_estimate import RelationEstimateHook
 from .summary import SummaryHook
@@ -9,6 +10,7 @@ from .summary import SummaryHook
 __all__ = [
     'AtomicCheckpointHook',
     'ConflictFrequencyHook',
+    'GradientAngleHook',
     'PanelHook',
     'RelationEstimateHook',
     'SummaryHook',

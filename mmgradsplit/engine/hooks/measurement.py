@@ -26,7 +26,7 @@ class MeasurementHook(Hook):
         interval: Major iterations from one measurement to the next.
         modules: Names, or patterns, of the backbone's modules on which gradients are compared; None
             for the first block of every stage.
-        samples: Samples of a batch.
+        samples: Samples of a batch; None for the batch size of the training.
         repeats: Batches of a measurement.
 
     Raises:
@@ -35,13 +35,14 @@ class MeasurementHook(Hook):
     """
 
     def __init__(
-        self, interval: int, modules: Sequence[str] | None, samples: int, repeats: int
+        self, interval: int, modules: Sequence[str] | None, samples: int | None, repeats: int
     ) -> None:
         self.interval, self.samples, self.repeats = interval, samples, repeats
         self.modules = [modules] if isinstance(modules, str) else modules
         for name in ('interval', 'samples', 'repeats'):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f'{self.key}.{name} must be at least 1, got {getattr(self, name)}')
+            value = getattr(self, name)
+            if value is not None and not value >= 1:
+                raise ValueError(f'{self.key}.{name} must be at least 1, got {value}')
 
     @property
     def key(self) -> str:
@@ -52,14 +53,26 @@ class MeasurementHook(Hook):
         """Build the data sets; find what is wrong with the config."""
         model = multi_task(runner.model)
         module_parameters(model.backbone, self.modules, f'{self.key}.modules')
-        configs = runner.cfg.get('train_dataloader')
-        if not isinstance(configs, Mapping) or set(configs) != set(model.tasks):
-            raise ValueError(
-                f'{self.key} needs a train_dataloader with an entry for each task '
-                f'{list(model.tasks)}'
-            )
+        dataloaders = self.dataloaders(runner, list(model.tasks))
         with without_trace(runner):
-            self.build(runner, {task: configs[task] for task in model.tasks})
+            self.build(runner, dataloaders)
+
+    def dataloaders(self, runner: Runner, tasks: Sequence[str]) -> dict[str, Mapping]:
+        """The dataloader config of each stream of the training; by default, of each task.
+
+        Args:
+            runner: mmengine's runner.
+            tasks: Names of the tasks.
+
+        Raises:
+            ValueError: If the training is of another kind.
+        """
+        configs = runner.cfg.get('train_dataloader')
+        if not isinstance(configs, Mapping) or set(configs) != set(tasks):
+            raise ValueError(
+                f'{self.key} needs a train_dataloader with an entry for each task {list(tasks)}'
+            )
+        return {task: configs[task] for task in tasks}
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -77,7 +90,7 @@ class MeasurementHook(Hook):
 
         Args:
             runner: mmengine's runner.
-            dataloaders: ``train_dataloader``, in the order of the tasks.
+            dataloaders: As :meth:`dataloaders` gives them.
         """
         self.batches = TaskBatches(dataloaders, self.samples, runner.seed)
 

@@ -1,0 +1,67 @@
+"""Angles between gradients under several allocators: argument parsing, then one call."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+from mmgradsplit.apis import gradient_angles
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description='Measure the angles between task gradients, and between successive steps, with '
+        'full task training, STA and ISTA.'
+    )
+    parser.add_argument('config', help='config file of joint training')
+    parser.add_argument(
+        'checkpoint', nargs='?', help='weights (default: the network as training starts with it)'
+    )
+    parser.add_argument(
+        '--allocators',
+        nargs='+',
+        default=['FullTask', 'STA', 'ISTA'],
+        metavar='NAME[:SIZE]',
+        help='such as STA, or STA:2 for two tasks a sample (default: FullTask STA ISTA)',
+    )
+    parser.add_argument(
+        '--modules',
+        nargs='+',
+        help="modules of the backbone, such as layer4 or 'layer?.0' (default: the whole backbone)",
+    )
+    parser.add_argument('--batches', type=int, default=100, help='number of batches')
+    parser.add_argument('--samples', type=int, help="samples of a batch (default: the config's)")
+    parser.add_argument(
+        '--seed', type=int, help="seed of batches and allocations (default: the config's)"
+    )
+    parser.add_argument('--out', default='angles', help='folder for numbers and picture')
+    parser.add_argument('--device', help='such as cuda:0 (default: a GPU where there is one)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help='override keys of the config',
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure."""
+    args = parse_args()
+    gradient_angles(
+        args.config,
+        args.checkpoint,
+        args.out,
+        allocators=args.allocators,
+        modules=args.modules,
+        batches=args.batches,
+        samples=args.samples,
+        seed=args.seed,
+        device=args.device,
+        cfg_options=args.cfg_options,
+    )
+
+
+if __name__ == '__main__':
+    main()
