@@ -13,20 +13,10 @@ from mmseg.datasets import BaseSegDataset, CityscapesDataset
 
 from mmgradsplit.registry import DATASETS
 
+from .nyuv2_classes import NYUV2_13, NYUV2_40
+
 IMAGE = 'img_path'
 SEGMENTATION = 'seg_map_path'
-# In the order of the 13 classes that NYUv2's 894 are commonly gathered into.
-NYUV2_13 = (
-    'bed', 'books', 'ceiling', 'chair', 'floor', 'furniture', 'objects', 'picture', 'sofa', 'table',
-    'tv', 'wall', 'window',
-)  # fmt: skip
-NYUV2_40 = (
-    'wall', 'floor', 'cabinet', 'bed', 'chair', 'sofa', 'table', 'door', 'window', 'bookshelf',
-    'picture', 'counter', 'blinds', 'desk', 'shelves', 'curtain', 'dresser', 'pillow', 'mirror',
-    'floor mat', 'clothes', 'ceiling', 'books', 'refrigerator', 'television', 'paper', 'towel',
-    'shower curtain', 'box', 'whiteboard', 'person', 'night stand', 'toilet', 'sink', 'lamp',
-    'bathtub', 'bag', 'other structure', 'other furniture', 'other prop',
-)  # fmt: skip
 
 
 @DATASETS.register_module()

@@ -1,11 +1,9 @@
-"""The classes of the drawn scenes. Standard library only."""
+"""The classes of the drawn scenes, those of NYUv2. Standard library only."""
 
-CLASSES = (
-    'bed', 'books', 'ceiling', 'chair', 'floor', 'furniture', 'objects', 'picture', 'sofa',
-    'table', 'tv', 'wall', 'window',
-)  # fmt: skip
-"""NYUv2's 13 classes; in the segmentation files the position plus one is the label."""
+from mmgradsplit.datasets.nyuv2_classes import NYUV2_13
 
+# In the segmentation files the position plus one is the label.
+CLASSES = NYUV2_13
 UNLABELLED = 0
 
 
