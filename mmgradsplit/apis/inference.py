@@ -23,6 +23,8 @@ from mmgradsplit.visualization import (
     save_figure,
 )
 
+from .preparation import prepare
+
 __all__ = ['load_model', 'predict_image', 'predict_to_folder', 'register_sample_maker']
 
 
@@ -48,8 +50,8 @@ def load_model(
     for kind, file in (('config file', config), ('checkpoint', checkpoint)):
         if isinstance(file, str | Path) and '://' not in str(file) and not Path(file).is_file():
             raise FileNotFoundError(f"no {kind} '{file}'")
-    cfg = config if isinstance(config, Config) else Config.fromfile(config)
-    init_default_scope(cfg.get('default_scope', 'mmgradsplit'))
+    cfg = prepare(config, work_dir='work_dirs')  # nothing is written there
+    init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)
     if not hasattr(model, 'tasks'):
         raise ValueError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from mmdet.models.dense_heads import RPNHead
 from mmdet.models.detectors import MaskRCNN
 from mmdet.models.roi_heads import StandardRoIHead
@@ -32,6 +33,30 @@ class STARPNHead(RPNHead):
     """
 
     det: NDArray[np.int64] | None = None
+
+    def forward(self, x: tuple[Tensor, ...]) -> tuple[list[Tensor], ...]:
+        """Scores and boxes for every image, without gradients where none are needed.
+
+        Args:
+            x: Feature maps of N images.
+
+        Returns:
+            Scores and boxes, a tensor of N images for each feature map.
+        """
+        count = len(x[0])
+        if self.det is None or not self.training or len(self.det) == count:
+            return super().forward(x)
+        others = np.setdiff1d(np.arange(count), self.det)
+        with torch.no_grad():
+            proposing = super().forward(take(x, others))
+        if not len(self.det):
+            return proposing
+        learning = super().forward(take(x, self.det))
+        order = torch.from_numpy(np.argsort([*self.det, *others])).to(x[0].device)
+        return tuple(
+            [torch.cat(parts)[order] for parts in zip(one, other, strict=True)]
+            for one, other in zip(learning, proposing, strict=True)
+        )
 
     def loss_by_feat(
         self,

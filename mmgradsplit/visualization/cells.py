@@ -61,8 +61,8 @@ def task_cells(
         truth: Indices of the true classes, for scores; empty if unknown.
 
     Returns:
-        Cells of scores, keypoints, a label map or boxes; none for another kind of prediction, such
-        as an embedding.
+        Cells of scores, keypoints, a label map, depth, normals or boxes; none for another kind of
+        prediction, such as an embedding.
     """
     instances = sample.get('pred_instances')
     if 'pred_score' in sample:
@@ -79,6 +79,13 @@ def task_cells(
             Cell(task, _aspect(image), partial(draw_labels, image=image, labels=labels, meta=meta)),
             Cell('', LEGEND_CELL, partial(draw_legend, labels=labels, meta=meta)),
         ]
+    maps = [name for name in ('pred_depth_map', 'pred_disparity_map') if name in sample]
+    if maps:
+        values = _numpy(sample.get(maps[0]).data)[0]
+        return [Cell(task, _aspect(values), partial(draw_values, values=values))]
+    if 'pred_normal_map' in sample:
+        normals = _numpy(sample.pred_normal_map.data)
+        return [Cell(task, _aspect(image), partial(draw_normals, normals=normals))]
     if instances is not None and 'bboxes' in instances:
         draw = partial(draw_boxes, image=image, instances=instances, meta=meta)
         return [Cell(task, _aspect(image), draw)]
@@ -174,6 +181,19 @@ def draw_legend(axes: Axes, labels: np.ndarray, meta: Mapping[str, Any]) -> None
             handles=patches, loc='upper left', frameon=False, fontsize=9, handlelength=1,
             handleheight=1, borderaxespad=0, labelcolor=INK,
         )  # fmt: skip
+
+
+def draw_values(axes: Axes, values: np.ndarray) -> None:
+    """A map of numbers, shape [H x W], from its smallest, dark, to its largest, light."""
+    low, high = float(values.min()), float(values.max())
+    shares = (values - low) / max(high - low, 1e-9)
+    show_image(axes, matplotlib.colormaps['viridis'](shares)[..., :3])
+    axes.set_xlabel(f'{low:.2f} to {high:.2f}', fontsize=8.5, color=INK)
+
+
+def draw_normals(axes: Axes, normals: np.ndarray) -> None:
+    """Unit vectors, shape [3 x H x W], as colours: red right, green up, blue to the camera."""
+    show_image(axes, (normals.transpose(1, 2, 0) + 1) / 2)
 
 
 def draw_boxes(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmgradsplit.apis.inference import load_model
+from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.registry import MODELS
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,19 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
     image = tmp_path / 'photo.png'
     cv2.imwrite(str(image), np.random.default_rng(0).integers(0, 256, (60, 40, 3), np.uint8))
     return config, checkpoint, image
+
+
+def test_only_the_tasks_that_the_config_chooses(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """As training does; the checkpoint has no others."""
+    config, _, _ = files
+    chosen, checkpoint = tmp_path / 'chosen.py', tmp_path / 'chosen.pth'
+    chosen.write_text(f"_base_ = '{config}'\ntasks = ['color']\n")
+    model = MODELS.build(prepare(chosen).model)
+    torch.save(dict(state_dict=model.state_dict()), checkpoint)
+    model = load_model(chosen, checkpoint, device='cpu')
+    assert list(model.tasks) == ['color']
 
 
 def test_weights_names_and_size_are_loaded(files: tuple[Path, Path, Path]) -> None:

@@ -107,6 +107,22 @@ def test_boxes_of_a_detector() -> None:
     assert figure.axes[1].texts[0].get_text() == 'dog 0.90'
 
 
+def test_depth_and_normals_are_pictures() -> None:
+    depth, normals = SegDataSample(), SegDataSample()
+    values = torch.linspace(0.5, 4, 24 * 32).reshape(1, 24, 32)
+    depth.set_data(dict(pred_depth_map=PixelData(data=values)))
+    up = torch.zeros(3, 24, 32)
+    up[1] = 1
+    normals.set_data(dict(pred_normal_map=PixelData(data=up)))
+    image = np.zeros((24, 32, 3), np.uint8)
+    figure = draw_panel(image, dict(depth=depth, normal=normals), {})
+    _, first, second = figure.axes
+    assert first.get_xlabel() == '0.50 to 4.00'
+    shades = first.images[0].get_array().sum(-1)
+    assert shades[-1, -1] > shades[0, 0]  # far is light
+    assert np.allclose(second.images[0].get_array(), (0.5, 1, 0.5))  # up is green
+
+
 def test_neighbours_have_frames_and_distances() -> None:
     neighbours = [Neighbour(IMAGE, 0.125, True), Neighbour(IMAGE, 0.5, False)]
     figure = draw_panel(IMAGE, {}, {}, neighbours=neighbours)
