@@ -23,7 +23,7 @@ from mmgradsplit.registry import DATASETS
 
 
 @pytest.fixture(autouse=True)
-def scope() -> None:
+def in_our_scope() -> None:
     init_default_scope('mmgradsplit')
 
 
