@@ -9,7 +9,7 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2, rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='SummaryHook')]
+custom_hooks = [dict(type='SummaryHook'), dict(type='WeightingHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

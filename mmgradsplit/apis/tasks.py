@@ -17,8 +17,8 @@ BY_TASK = (
 def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     """Keep ``tasks``, in this order, and drop all others from a multi-task config.
 
-    Whatever is keyed by task is reduced: ``model.tasks``, dataloaders, evaluators, references
-    and the fields of annotations.
+    Whatever is keyed by task is reduced: ``model.tasks``, dataloaders, evaluators, references,
+    the fields of annotations, and what a weighting has by task.
     The relation mask is not: a relations file may hold more tasks than the model has.
 
     Args:
@@ -48,7 +48,12 @@ def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
         train_cfg['annotations'] = {
             task: field for task, field in train_cfg['annotations'].items() if task in tasks
         }
-    for owner in (cfg, cfg.get('val_cfg'), cfg.get('test_cfg')):
+    weighting = cfg.model.get('weighting') or {}
+    if weighting.get('metrics'):
+        weighting['metrics'] = [m for m in weighting['metrics'] if m.split('/')[0] in tasks]
+    if isinstance(weighting.get('weights'), Mapping):
+        weighting['weights'] = _of(tasks, weighting['weights'])
+    for owner in (weighting, cfg, cfg.get('val_cfg'), cfg.get('test_cfg')):
         if owner and owner.get('references'):
             owner['references'] = _of(tasks, owner['references'])
 

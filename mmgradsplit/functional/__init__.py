@@ -3,6 +3,7 @@
 May import torch, numpy and SciPy only.
 """
 
+from .achievement import amtl_weights, dtp_weights
 from .agreement import Agreement, relation_agreement
 from .allocation import allocations
 from .delta_m import delta_m
@@ -22,11 +23,13 @@ __all__ = [
     'RepeatedChanges',
     'Span',
     'allocations',
+    'amtl_weights',
     'by_name',
     'conflict_frequency',
     'cosine_matrix',
     'delta_m',
     'derive_seed',
+    'dtp_weights',
     'filter_groups',
     'loss_change',
     'relation_agreement',

@@ -13,12 +13,22 @@ from .seg_net import SegNetEncoder, SegNetHead
 from .shared_backbone import BackbonePass, SharedBackbone
 from .sta_mask_rcnn import STAMaskRCNN, STARoIHead, STARPNHead
 from .task_norm import TaskNorm
-from .weightings import TorchJDWeighting, UniformWeighting, Weighting
+from .weightings import (
+    AMTLWeighting,
+    DTPWeighting,
+    GradNormWeighting,
+    TorchJDWeighting,
+    UniformWeighting,
+    Weighting,
+)
 
 __all__ = [
+    'AMTLWeighting',
     'BackbonePass',
     'BatchHardTripletLoss',
+    'DTPWeighting',
     'DenseRegressor',
+    'GradNormWeighting',
     'MultiLabelConvHead',
     'MultiTaskModel',
     'ReIDHead',

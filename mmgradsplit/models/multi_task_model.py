@@ -22,8 +22,9 @@ from torch import nn
 
 from mmgradsplit.registry import MODELS
 
-from .batches import preprocess, take
+from .batches import preprocess
 from .shared_backbone import BackbonePass, SharedBackbone
+from .supervision import mean_of_ranks, supervised_losses
 from .task_norm import TaskNorm
 from .weightings import build_weighting
 
@@ -71,8 +72,9 @@ class MultiTaskModel(BaseModel):
             ``_scope_`` overrides it. The order is the order of the filter groups.
         order: Names of the tasks in order, where that of ``tasks`` got lost: mmengine sorts the
             keys of the config that it leaves in the work dir. ``mmgradsplit.apis`` sets it.
-        weighting: How task losses become one loss in joint training, see
-            :func:`~mmgradsplit.models.weightings.build_weighting`. By default uniform.
+        weighting: How task losses become one loss, see
+            :func:`~mmgradsplit.models.weightings.build_weighting`. By default uniform in joint
+            training; in round-robin training a task step then has its task's loss as it is.
 
     Raises:
         ValueError: If there is no task, a task's config is not one of a model, or ``order`` does
@@ -108,6 +110,9 @@ class MultiTaskModel(BaseModel):
         for norm in self._task_norms():
             norm.link(self.backbone_pass, order)
         self.weighting = build_weighting(weighting, order)
+        self.weighting.link(self.backbone)
+        self._weighs_task_steps = weighting is not None
+        self._latest_step: tuple[Any, ...] = ()
 
     @staticmethod
     def _build_task(name: str, cfg: dict) -> nn.Module:
@@ -191,6 +196,7 @@ class MultiTaskModel(BaseModel):
         task: str | None = None,
         allocation: NDArray[np.bool_] | None = None,
         counts: NDArray[np.int64] | None = None,
+        weighted: bool = False,
     ) -> Any:
         """Run one task, or all of them over as few backbone passes as they need (``passes``).
 
@@ -203,10 +209,12 @@ class MultiTaskModel(BaseModel):
             allocation: shape [N x T], which tasks each sample is supervised by, for ``'loss'`` in
                 joint training. A sample's data sample then holds the annotations of all tasks.
             counts: shape [T], samples allocated to each task on all ranks.
+            weighted: Whether a task's loss is weighted, where the config names a weighting: for
+                ``'loss'`` in round-robin training.
 
         Returns:
             What the task's model returns; for all tasks, a dict of it by task. With an allocation,
-            the weighted loss and what is logged.
+            or weighted, the weighted loss and what is logged.
 
         Raises:
             KeyError: If the model has no such task.
@@ -214,7 +222,10 @@ class MultiTaskModel(BaseModel):
         if task is not None:
             if task not in self.tasks:
                 raise KeyError(f"no task '{task}' in this model, which has {list(self.tasks)}")
-            return self.tasks[task](inputs, data_samples, mode=mode)
+            output = self.tasks[task](inputs, data_samples, mode=mode)
+            if weighted and self._weighs_task_steps and mode == 'loss':
+                return self._weigh_task_step(task, output)
+            return output
         if allocation is not None:
             return self._supervise(inputs, data_samples, allocation, counts)
         samples: Mapping = {} if data_samples is None else data_samples  # type: ignore[assignment]
@@ -233,37 +244,37 @@ class MultiTaskModel(BaseModel):
         allocation: NDArray[np.bool_],
         counts: NDArray[np.int64] | None,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss of joint training: a task's is the mean over its samples on all ranks."""
-        counts = allocation.sum(0) if counts is None else counts
-        column = {task: index for index, task in enumerate(self.tasks)}
-        losses: dict[str, torch.Tensor] = {}
-        logs: dict[str, torch.Tensor] = {}
-        # Keeps a rank without any sample in step with the others.
-        nothing = inputs.new_zeros(())
-        for group in self.passes:
-            rows = np.flatnonzero(allocation[:, [column[task] for task in group]].any(1))
-            if not len(rows):
-                if get_world_size() == 1:
-                    continue
-                rows = np.arange(1)
-            images = take(inputs, rows)
-            features = self.backbone_pass(images, group[0])
-            if get_world_size() > 1:
-                nothing = nothing + 0 * sum(part.sum() for part in _parts(features))
-            for task in group:
-                own = np.flatnonzero(allocation[rows, column[task]])
-                if not len(own):
-                    continue
-                part = take(images, own)
-                with self.backbone_pass.hand_out(part, take(features, own)):
-                    outputs = self.tasks[task](part, [samples[rows[i]] for i in own], mode='loss')
-                loss, log_vars = super().parse_losses(outputs)
-                # DistributedDataParallel takes the mean over the ranks, whatever their samples.
-                share = len(own) * get_world_size() / counts[column[task]]
-                losses[task] = loss if share == 1 else loss * share
-                logs.update({f'{task}/{name}': value for name, value in log_vars.items()})
+        """The weighted loss of joint training, and what is logged."""
+        if counts is not None:  # a training loop gives them, what only measures does not
+            self.weighting.check_hook()
+            if 'losses' in self.weighting.needs:
+                self._latest_step = (inputs, samples, allocation, counts)
+        losses, logs, nothing = supervised_losses(self, inputs, samples, allocation, counts)
         total = self.weighting(losses) if losses else nothing
+        logs.update(self.weighting.logs())
         return (total + nothing if get_world_size() > 1 else total), logs
+
+    def _weigh_task_step(
+        self, task: str, outputs: dict[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """What the weighting makes of a task's loss, the other tasks' latest being constants."""
+        self.weighting.check_hook()
+        loss, logs = super().parse_losses(outputs)
+        total = self.weighting(mean_of_ranks({task: loss}, [task], loss))
+        weights = self.weighting.logs()
+        if weights:
+            logs['weight'] = weights[f'weight/{task}']
+        return total, logs
+
+    def revise_weighting(self) -> None:
+        """Hand the weighting the losses of the latest step's batch, after the update.
+
+        Costs a forward pass, which moves running statistics as the step's own did.
+        """
+        step, self._latest_step = self._latest_step, ()
+        if step:
+            with torch.no_grad():
+                self.weighting.revise(supervised_losses(self, *step)[0])
 
     def parse_losses(self, losses: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss to back-propagate, and what is logged; joint training has both already."""
@@ -271,10 +282,6 @@ class MultiTaskModel(BaseModel):
             total, logs = losses
             return total, {'loss': total.detach(), **logs}
         return super().parse_losses(losses)
-
-
-def _parts(features: Any) -> Sequence[torch.Tensor]:
-    return [features] if isinstance(features, torch.Tensor) else list(features)
 
 
 def _default_init(kind: type) -> Any:

@@ -28,6 +28,27 @@ def test_joint_training_has_one_dataloader_and_the_fields_of_the_chosen_tasks() 
     assert list(cfg.val_dataloader) == ['normal', 'seg']
 
 
+def test_a_weighting_keeps_what_belongs_to_the_chosen_tasks() -> None:
+    references = {'seg/mIoU': 50.0, 'depth/delta1': 80.0, 'normal/11.25': 40.0}
+    for weighting, expected in (
+        (
+            dict(type='AMTLWeighting', references=references),
+            dict(references={'seg/mIoU': 50.0, 'normal/11.25': 40.0}),
+        ),
+        (
+            dict(type='DTPWeighting', metrics=list(references)),
+            dict(metrics=['seg/mIoU', 'normal/11.25']),
+        ),
+        (
+            dict(type='UniformWeighting', weights=dict(seg=2.0, depth=3.0)),
+            dict(weights=dict(seg=2.0)),
+        ),
+    ):
+        options = {'tasks': ['seg', 'normal'], 'model.weighting': weighting}
+        cfg = prepare(ROOT / 'configs/sta/ft_r18_scenes.py', 'out', options)
+        assert cfg.model.weighting == dict(weighting, **expected)
+
+
 def test_a_dumped_config_can_be_narrowed(tmp_path: Path) -> None:
     prepare(FOUR, 'out').dump(tmp_path / 'dumped.py')
     whole = prepare(tmp_path / 'dumped.py')

@@ -6,6 +6,7 @@ from .gradient_angles import GradientAngleHook
 from .panels import PanelHook
 from .relation_estimate import RelationEstimateHook
 from .summary import SummaryHook
+from .weighting import WeightingHook
 
 __all__ = [
     'AtomicCheckpointHook',
@@ -14,4 +15,5 @@ __all__ = [
     'PanelHook',
     'RelationEstimateHook',
     'SummaryHook',
+    'WeightingHook',
 ]

@@ -77,7 +77,7 @@ class RoundRobinTrainLoop(SeededTrainLoop):
         wrapper = self.runner.optim_wrapper
         for task, batch in data_batch.items():
             own = wrapper[task] if isinstance(wrapper, OptimWrapperDict) else wrapper
-            yield task, dict(batch, task=task), own
+            yield task, dict(batch, task=task, weighted=True), own
 
     def collect(self, outputs: dict[str, Any], name: str, log_vars: Mapping[str, Any]) -> None:
         """Losses as ``task/loss``."""

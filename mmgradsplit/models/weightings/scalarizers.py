@@ -1,0 +1,150 @@
+"""TorchJD's scalarizers as weightings. May import torch, mmengine.dist and TorchJD."""
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.dist import broadcast
+from torch import Tensor, nn
+
+from .base import StandingWeighting, check_names
+from .memories import MEMORIES
+
+TORCHJD = 'torchjd.'
+NEEDS = dict(DWA=frozenset({'epochs'}), FAMO=frozenset({'losses'}))
+
+
+def scalarizers() -> list[str]:
+    """The names of TorchJD's scalarizers; none where it is not installed."""
+    try:
+        from torchjd import scalarization  # an optional dependency
+    except ImportError:
+        return []
+    return [name for name in scalarization.__all__ if name != 'Scalarizer']
+
+
+class TorchJDWeighting(StandingWeighting):
+    """A scalarizer of TorchJD, such as ``UW``: uncertainty weighting with a learned weight a task.
+
+    Its state is in the checkpoint, its learned weights are in the optimizer of the network. In the
+    log, ``weight/<task>`` is the derivative of the loss with respect to the task's: the factor of
+    the task's gradient.
+
+    ``DWA`` has to be told when an epoch ends, and ``FAMO`` the losses after each update of the
+    network: both need ``WeightingHook``.
+
+    In round-robin training each task step sees the other tasks' latest losses as constants.
+    Learned weights (``UW``, ``IMTLL``) then move in every task step, and DWA's means are over
+    all task steps.
+
+    Args:
+        tasks: Names of the tasks, in order.
+        method: Name of the class in ``torchjd.scalarization``.
+        **options: Its other arguments. A tensor is given as a list, or as a mapping from task to
+            number.
+
+    Raises:
+        ValueError: If there is no such class, or its arguments do not fit.
+    """
+
+    factors: Tensor | None = None
+
+    def __init__(self, tasks: Sequence[str], method: str, **options: Any) -> None:
+        super().__init__(tasks)
+        from torchjd import scalarization  # an optional dependency
+
+        known = scalarizers()
+        if method not in known:
+            near = difflib.get_close_matches(method, known, n=1)
+            hint = f"; did you mean '{TORCHJD}{near[0]}'?" if near else ''
+            raise ValueError(f"model.weighting.type: TorchJD has no '{method}', only {known}{hint}")
+        self.method = method
+        kind = getattr(scalarization, method)
+        arguments = inspect.signature(kind).parameters
+        if 'shape' in arguments:
+            options.setdefault('shape', len(self.tasks))
+        tensors = {
+            name: self._tensor(name, value)
+            for name, value in options.items()
+            if name in arguments and 'Tensor' in str(arguments[name].annotation)
+        }
+        try:
+            self.scalarizer: Any = kind(**{**options, **tensors})
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f'model.weighting ({self}): {error}; its arguments are {list(arguments)}'
+            ) from error
+        _to_buffers(self.scalarizer, tensors)
+        self.needs = NEEDS.get(method, frozenset())
+        self.memory = MEMORIES[method](self.scalarizer, len(tasks)) if method in MEMORIES else None
+
+    def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """What the scalarizer makes of the losses of all tasks."""
+        values = self.standing(losses)
+        if self.method == 'GeometricMean':
+            self.check_positive(values)
+        self.latest.copy_(values.detach())
+        total: Tensor = self._scalarize(values)
+        if values.requires_grad:
+            (self.factors,) = torch.autograd.grad(total, values, retain_graph=True)
+        self._keep()
+        return total
+
+    def logs(self) -> dict[str, Tensor]:
+        """The factor of each task's gradient in the latest step."""
+        if self.factors is None:
+            return {}
+        return {f'weight/{t}': factor for t, factor in zip(self.tasks, self.factors, strict=True)}
+
+    def end_epoch(self) -> None:
+        """Let DWA take the mean of the epoch's losses."""
+        if 'epochs' in self.needs:
+            self.scalarizer.step()
+            self._keep()
+
+    def revise(self, losses: Mapping[str, Tensor]) -> None:
+        """Let FAMO move its logits by what the update made of the losses."""
+        self.scalarizer.update(self.standing(losses))
+        self._keep()
+
+    def _keep(self) -> None:
+        if self.memory is not None:
+            self.memory.keep()
+
+    def _scalarize(self, values: Tensor) -> Tensor:
+        if self.method != 'Random':
+            return self.scalarizer(values)
+        # All ranks draw the same weights, those of rank 0.
+        seed = torch.randint(2**31, (1,))
+        broadcast(seed)
+        with torch.random.fork_rng([values.device] if values.is_cuda else []):
+            torch.manual_seed(int(seed))
+            return self.scalarizer(values)
+
+    def _tensor(self, name: str, value: Any) -> Tensor | None:
+        if value is None:
+            return None
+        if isinstance(value, Mapping):
+            check_names(f'model.weighting.{name}', value, self.tasks)
+            value = [value[task] for task in self.tasks]
+        tensor = torch.as_tensor(value, dtype=torch.float32)
+        if tensor.shape != self.latest.shape:
+            raise ValueError(
+                f'model.weighting.{name} must hold a number for each of the tasks {self.tasks}, '
+                f'got {value}'
+            )
+        return tensor
+
+    def __repr__(self) -> str:
+        """The type in the config."""
+        return TORCHJD + self.method
+
+
+def _to_buffers(scalarizer: nn.Module, tensors: Mapping[str, Tensor | None]) -> None:
+    """Let constant tensors of a scalarizer move to its device with it."""
+    for name, value in tensors.items():
+        if name in vars(scalarizer):
+            delattr(scalarizer, name)
+            scalarizer.register_buffer(name, value, persistent=False)
