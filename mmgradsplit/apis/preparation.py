@@ -16,7 +16,28 @@ from torch import distributed
 from .tasks import select_tasks
 
 PLAIN = 'OptimWrapper'
-MIXED = ('AmpOptimWrapper', 'AutocastOptimWrapper')
+# The wrapper in mixed precision with loss scaling, and the one without, by the plain wrapper.
+MIXED = {
+    'OptimWrapper': ('AmpOptimWrapper', 'mmgradsplit.AutocastOptimWrapper'),
+    'AggregatorOptimWrapper': (
+        'mmgradsplit.AmpAggregatorOptimWrapper',
+        'mmgradsplit.AutocastAggregatorOptimWrapper',
+    ),
+}
+# The wrapper with an aggregator, by the one without.
+AGGREGATING = {
+    'OptimWrapper': 'AggregatorOptimWrapper',
+    'AmpOptimWrapper': 'AmpAggregatorOptimWrapper',
+    'AutocastOptimWrapper': 'AutocastAggregatorOptimWrapper',
+}
+# Wrappers that have to know the model.
+CONSTRUCTORS = {
+    'GradSplitOptimWrapper': 'GradSplitOptimWrapperConstructor',
+    'AggregatorOptimWrapper': 'TaskGradientOptimWrapperConstructor',
+    'AmpAggregatorOptimWrapper': 'TaskGradientOptimWrapperConstructor',
+    'AutocastAggregatorOptimWrapper': 'TaskGradientOptimWrapperConstructor',
+    'CosRegOptimWrapper': 'TaskGradientOptimWrapperConstructor',
+}
 
 
 def prepare(
@@ -38,7 +59,8 @@ def prepare(
 
     Raises:
         FileNotFoundError: If there is no such config file.
-        ValueError: If there is no name for the working directory, or ``tasks`` does not fit.
+        ValueError: If there is no name for the working directory, or ``tasks`` or
+            ``optim_wrapper.aggregator`` does not fit.
     """
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)
@@ -59,8 +81,7 @@ def prepare(
         cfg.work_dir = str(Path('work_dirs', Path(cfg.filename).stem))
     cfg.launcher = launcher
     cfg.setdefault('default_scope', 'mmgradsplit')
-    if _type(cfg.get('optim_wrapper') or {}) == 'GradSplitOptimWrapper':
-        cfg.optim_wrapper.setdefault('constructor', 'GradSplitOptimWrapperConstructor')
+    _name_wrapper(cfg.get('optim_wrapper') or {})
     if 'tasks' in cfg.get('model', {}):
         # Their order is said, too: mmengine sorts the keys of the config that it writes into the
         # work dir and checkpoints.
@@ -84,18 +105,35 @@ def use_mixed_precision(cfg: Config) -> None:
     if _type(wrapper) == 'GradSplitOptimWrapper':
         wrapper.setdefault('base', {})
         wrapper, key = wrapper['base'], 'optim_wrapper.base'
-    if _type(wrapper) in MIXED:
+    kind = _type(wrapper)
+    if any(kind == mixed.rpartition('.')[2] for pair in MIXED.values() for mixed in pair):
         return
-    if _type(wrapper) != PLAIN:
+    if kind not in MIXED:
         raise ValueError(
-            f"--amp: {key}.type is '{_type(wrapper)}', for which mixed precision has to be set in "
-            f"the config; --amp serves '{PLAIN}' and 'GradSplitOptimWrapper'"
+            f"--amp: {key}.type is '{kind}', for which mixed precision has to be set in the "
+            f"config; --amp serves {list(MIXED)} and 'GradSplitOptimWrapper'"
         )
+    scaled, unscaled = MIXED[kind]
     if get_device() == 'cpu':
-        wrapper.update(type='mmgradsplit.AutocastOptimWrapper', dtype='bfloat16')
+        wrapper.update(type=unscaled, dtype='bfloat16')
     else:
-        wrapper.update(type='AmpOptimWrapper')
+        wrapper.update(type=scaled)
         wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _name_wrapper(wrapper: dict[str, Any]) -> None:
+    """Fill in the type that a key of ``optim_wrapper`` asks for, and the constructor of a type."""
+    kind = _type(wrapper)
+    if 'aggregator' in wrapper and kind in AGGREGATING:
+        kind = AGGREGATING[kind]
+        wrapper['type'] = f'mmgradsplit.{kind}'
+    if 'aggregator' in wrapper and kind not in AGGREGATING.values():
+        raise ValueError(
+            f"optim_wrapper.aggregator: '{kind}' takes none; set optim_wrapper.type to "
+            f"'AggregatorOptimWrapper' (and _delete_=True where its other keys are inherited)"
+        )
+    if kind in CONSTRUCTORS:
+        wrapper.setdefault('constructor', f'mmgradsplit.{CONSTRUCTORS[kind]}')
 
 
 def _type(wrapper: Mapping[str, Any]) -> str:

@@ -1,0 +1,72 @@
+"""Whose gradient a parameter gets under an aggregator. May import torch."""
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+BACKBONE = 'backbone'
+FEATURES = 'features'
+
+
+class ParameterRoles:
+    """The parameters of a MultiTaskModel by whose gradient they get.
+
+    Args:
+        model: The model.
+        on: ``'backbone'`` or ``'features'``: all that the tasks share in the backbone; or names, or
+            patterns, of modules of the backbone.
+
+    Attributes:
+        own: The parameters of each task: its model's, and those of its norms in the backbone.
+        shared: The parameters whose task gradients are aggregated.
+        rest: All others, which get the gradient of the loss.
+
+    Raises:
+        ValueError: If ``on`` is none of these, or there is nothing to aggregate.
+    """
+
+    def __init__(self, model: Any, on: str | Sequence[str]) -> None:
+        self.own: dict[str, list[nn.Parameter]] = {
+            task: list(model.own_parameters(task)) for task in model.tasks
+        }
+        owned = {param for params in self.own.values() for param in params}
+        if on in (BACKBONE, FEATURES):
+            inside = list(model.backbone.parameters())
+        elif isinstance(on, str):
+            raise ValueError(
+                f"optim_wrapper.on must be '{BACKBONE}', '{FEATURES}' or a list of names of "
+                f"modules of the backbone, got '{on}'"
+            )
+        else:
+            inside = _named(model.backbone, on)
+        self.shared = [param for param in inside if param not in owned]
+        taken = owned.union(self.shared)
+        self.rest = [param for param in model.parameters() if param not in taken]
+        if not trained(self.shared):
+            raise ValueError(
+                f'optim_wrapper.on={on!r}: no parameter there is shared by the tasks and trained, '
+                f'so there is nothing to aggregate'
+            )
+
+
+def trained(params: Sequence[nn.Parameter]) -> list[nn.Parameter]:
+    """Those that are trained at present."""
+    return [param for param in params if param.requires_grad]
+
+
+def _named(backbone: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:
+    names = [name for name, _ in backbone.named_modules() if name]
+    found: dict[nn.Parameter, None] = {}
+    for pattern in patterns:
+        matches = fnmatch.filter(names, pattern)
+        if not matches:
+            top = [name for name, _ in backbone.named_children()]
+            raise ValueError(
+                f"optim_wrapper.on: '{pattern}' matches no module of the "
+                f'{type(backbone).__name__}, whose modules are {top} and what they contain'
+            )
+        for name in matches:
+            found.update(dict.fromkeys(backbone.get_submodule(name).parameters()))
+    return list(found)

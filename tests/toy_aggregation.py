@@ -1,0 +1,134 @@
+"""Steps of joint and round-robin training on the toy of ``toy_joint``, one at a time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.optim import build_optim_wrapper
+from torch import Tensor, nn
+from toy_joint import SIZE, TASKS, ToyScenes, joint_config
+
+from mmgradsplit.registry import MODELS
+
+# Arguments that have no default.
+ARGUMENTS: dict[str, dict[str, Any]] = dict(
+    CAGrad=dict(c=0.5),
+    Constant=dict(weights=dict(add=0.5, first=0.2, norm=0.3)),
+    FairGrad=dict(alpha=2.0),
+    Krum=dict(n_byzantine=0),
+    TrimmedMean=dict(trim_number=1),
+)
+DATA = ToyScenes()
+
+
+@MODELS.register_module(force=True)
+class ToyTwoLayers(nn.Module):
+    """A shared backbone of two layers, ``first`` and ``last``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(SIZE, 5, 1).double()
+        self.last = nn.Conv2d(5, 6, 1).double()
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        return (torch.tanh(self.last(torch.tanh(self.first(x)))),)
+
+
+@MODELS.register_module(force=True)
+class ToyPyramid(ToyTwoLayers):
+    """Two outputs, one of which is computed from the other; the tasks use the first."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        first = torch.tanh(self.first(x))
+        return torch.tanh(self.last(first)), first
+
+
+def toy(
+    seed: int = 0,
+    tasks: Sequence[str] = TASKS,
+    weighting: dict | None = None,
+    backbone: str = 'ToyTrunk',
+) -> Any:
+    """The model, in float64."""
+    torch.manual_seed(seed)
+    cfg = joint_config(Path('toy'), tuple(tasks), model__backbone__type=backbone).model
+    for task in tasks:
+        cfg.tasks[task].data_preprocessor.type = 'mmgradsplit.ToyStack'  # built in mmengine's scope
+    if weighting is not None:
+        cfg.weighting = weighting
+    return MODELS.build(cfg).double().train()
+
+
+def wrapper_of(network: nn.Module, name: str | None, **cfg: Any) -> Any:
+    """The optimizer wrapper as Runner builds it; plain SGD with lr=1 unless ``cfg`` says otherwise.
+
+    Args:
+        network: The model.
+        name: Name of TorchJD's aggregator; None for mmengine's own wrapper.
+        **cfg: Other keys of ``optim_wrapper``.
+    """
+    cfg = {'optimizer': dict(type='SGD', lr=1.0), **cfg}
+    if name is not None:
+        cfg = (
+            dict(
+                type='mmgradsplit.AggregatorOptimWrapper',
+                constructor='mmgradsplit.TaskGradientOptimWrapperConstructor',
+                aggregator=dict(type=f'torchjd.{name}', **ARGUMENTS.get(name, {})),
+            )
+            | cfg
+        )
+    return build_optim_wrapper(network, cfg)
+
+
+def batch_of(samples: Sequence[int]) -> dict[str, Any]:
+    """A batch as the dataloader gives it."""
+    parts = [DATA[i] for i in samples]
+    return {key: [part[key] for part in parts] for key in ('inputs', 'data_samples')}
+
+
+def joint_batch(
+    samples: Sequence[int], tasks: Sequence[str] = TASKS, allocation: Any = None, counts: Any = None
+) -> dict[str, Any]:
+    """The batch of a sub-step; every sample has every task unless ``allocation`` says otherwise."""
+    if allocation is None:
+        allocation = np.ones((len(samples), len(tasks)), dtype=bool)
+    return dict(batch_of(samples), allocation=np.asarray(allocation, dtype=bool), counts=counts)
+
+
+def joint_step(model: nn.Module, wrapper: Any, *args: Any, **kwargs: Any) -> None:
+    model.train_step(joint_batch(*args, **kwargs), optim_wrapper=wrapper)
+
+
+def task_loss(model: Any, task: str, samples: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """A task's loss written out, and the features that it is computed from."""
+    (features,) = model.backbone(torch.stack([DATA[i]['inputs'] for i in samples]))
+    head = model.tasks[task].head
+    out = features.flatten(1) @ head.weight[0] + head.bias
+    target = torch.stack([getattr(DATA[i]['data_samples'], f'gt_{task}') for i in samples])
+    return ((out - target) ** 2).mean(), features
+
+
+def gradient(value: Tensor, inputs: Sequence[Tensor]) -> Tensor:
+    """Flattened, shape [P]."""
+    found = torch.autograd.grad(value, list(inputs), retain_graph=True)
+    return torch.cat([part.flatten() for part in found])
+
+
+def task_matrix(
+    model: Any,
+    samples: Sequence[int],
+    tasks: Sequence[str] = TASKS,
+    params: Sequence[nn.Parameter] | None = None,
+    factors: dict[str, float] | None = None,
+) -> Tensor:
+    """Task gradients on the backbone by plain autograd, shape [T x P]."""
+    params = list(model.backbone.parameters()) if params is None else params
+    rows = [gradient(task_loss(model, task, samples)[0], params) for task in tasks]
+    return torch.stack([(factors or {}).get(t, 1.0) * r for t, r in zip(tasks, rows, strict=True)])
+
+
+def values(params: Any) -> Tensor:
+    """Values of the parameters, shape [P]."""
+    return torch.cat([param.detach().flatten() for param in params])
