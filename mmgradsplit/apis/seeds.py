@@ -81,14 +81,17 @@ def seeds_table(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> Table:
         metrics: The metrics of each seed, by name of the run.
     """
     table = Table(title='Mean ± standard deviation over the seeds')
-    table.add_column('metric')
-    for name, runs in metrics.items():
-        table.add_column(f'{name} (n = {len(runs)})', justify='right')
+    for column in ('metric', 'run'):
+        table.add_column(column, no_wrap=True)
+    for column in ('mean ± std', 'seeds'):
+        table.add_column(column, justify='right', no_wrap=True)
     for metric in dict.fromkeys(key for runs in metrics.values() for run in runs for key in run):
-        cells = []
-        for runs in metrics.values():
+        label = metric
+        for name, runs in metrics.items():
             values = [run[metric] for run in runs if metric in run]
-            text = f'{np.mean(values):.2f}' if values else '-'
-            cells.append(f'{text} ± {np.std(values, ddof=1):.2f}' if len(values) > 1 else text)
-        table.add_row(metric, *cells)
+            if values:
+                spread = f' ± {np.std(values, ddof=1):.3f}' if len(values) > 1 else ''
+                table.add_row(label, name, f'{np.mean(values):.3f}{spread}', str(len(values)))
+                label = ''
+        table.add_section()
     return table

@@ -20,6 +20,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmgradsplit.apis import estimate_relations, train_seeds, trainings
+from mmgradsplit.apis.seeds import seeds_table
 from mmgradsplit.apis.training_process import run as train_folder
 from mmgradsplit.optim.relations import load_changes
 from mmgradsplit.registry import HOOKS
@@ -300,3 +301,17 @@ def test_seeds_of_several_configs(data: Path, tmp_path: Path) -> None:
     assert (tmp_path / 'out/split/seed_0/epoch_1.pth').is_file()
     with pytest.raises(ValueError, match='must differ'):
         train_seeds([paths[0], paths[0]], tmp_path / 'out')
+
+
+def test_the_table_of_seeds_has_a_line_for_each_metric_and_run() -> None:
+    """Readable with many runs: the sample standard deviation of 1 and 3 is the square root of 2."""
+    table = seeds_table(
+        dict(
+            one=[{'seg/mIoU': 1.0}, {'seg/mIoU': 3.0}], other=[{'seg/mIoU': 5.0, 'depth/rmse': 0.5}]
+        )
+    )
+    cells = [list(column.cells) for column in table.columns]
+    assert cells[0] == ['seg/mIoU', '', 'depth/rmse']
+    assert cells[1] == ['one', 'other', 'other']
+    assert cells[2] == ['2.000 ± 1.414', '5.000', '0.500']
+    assert cells[3] == ['2', '1', '1']
