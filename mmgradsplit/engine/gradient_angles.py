@@ -16,7 +16,7 @@ from mmgradsplit.functional import derive_seed
 from mmgradsplit.registry import ALLOCATORS
 
 from .allocators import Allocator
-from .loops.joint import iteration_allocations, supervised
+from .loops.joint import iteration_allocations, with_own_samples
 from .loops.streams import seed_all
 from .task_batches import STREAM, TaskBatches
 from .task_gradients import (
@@ -135,7 +135,8 @@ class AngleMeter:
         )
         for number, allocation in enumerate(allocations):
             seed_all(derive_seed(*place, f'sub-step {number}'))
-            losses, loss = joint_losses(self.model, supervised(batch, allocation=allocation))
+            part = dict(with_own_samples(batch), allocation=allocation)
+            losses, loss = joint_losses(self.model, part)
             tasks, step = step_gradients(losses, loss, self.tasks, self.parameters)
             self._check(dict(tasks, **{'the step': step}), iteration)
             for module, found in self.angles.items():

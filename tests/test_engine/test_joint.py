@@ -12,7 +12,7 @@ import torch.multiprocessing as mp
 from fixtures_training import assert_same, build, load, quick, run, scalars
 from mmengine.hooks import EMAHook
 from mmengine.runner import Runner
-from toy_joint import TASKS, ToyScenes, joint_config
+from toy_joint import TASKS, ToyScenes, ToyStack, ToyTask, joint_config
 
 from mmgradsplit.apis import stop_processes, train
 from mmgradsplit.models import MultiTaskModel
@@ -255,6 +255,31 @@ def test_ema_averages_after_each_iteration(tmp_path: Path) -> None:
     # The checkpoint holds the averages as its weights.
     saved = load(tmp_path / 'epoch_2.pth')['state_dict']['backbone.conv.weight']
     torch.testing.assert_close(saved, average, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize('allocator', [dict(type='ISTA'), dict(type='STA', size=2, gap=1)])
+def test_a_preprocessor_that_works_in_place_starts_from_the_same(
+    allocator: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every step of a batch preprocesses it anew: an annotation is doubled once."""
+    plain_stack, plain_task = ToyStack.forward, ToyTask.forward
+    seen: set[float] = set()
+
+    def double(self: ToyStack, data: dict, training: bool = False) -> dict:
+        for sample in data['data_samples']:
+            sample.gt_add.mul_(2)
+        return plain_stack(self, data, training)
+
+    def look(self: ToyTask, inputs: Any, data_samples: Any = None, mode: str = 'tensor') -> Any:
+        if self.field == 'gt_add':
+            seen.update(float(sample.gt_add) for sample in data_samples)
+        return plain_task(self, inputs, data_samples, mode)
+
+    monkeypatch.setattr(ToyStack, 'forward', double)
+    monkeypatch.setattr(ToyTask, 'forward', look)
+    run(joint_config(tmp_path, TASKS[:2], train_cfg__allocator=allocator), tmp_path)
+    doubled = {2 * float(DATA[i]['data_samples'].gt_add) for i in range(len(DATA))}
+    assert seen and seen <= doubled
 
 
 def test_weights_of_the_losses(tmp_path: Path) -> None:

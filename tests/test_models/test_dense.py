@@ -12,7 +12,6 @@ from fixtures_training import run, scalars
 from mmengine.config import ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from mmseg.models.losses import CrossEntropyLoss
 from mmseg.structures import SegDataSample
 from torch import nn
 
@@ -224,26 +223,6 @@ def test_mixed_precision_stays_close(data: Path, tmp_path: Path, name: str) -> N
         first.append(scalars(folder)[0]['loss'])
     assert first[1] == pytest.approx(first[0], rel=0.03)
     assert first[1] != first[0]
-
-
-def test_sub_steps_pad_alike(tmp_path: Path) -> None:
-    """Images smaller than the batch's size: mmseg's preprocessor pads annotations in place."""
-    root = write_nyud(tmp_path / 'data')
-    shapes: list[tuple[int, ...]] = []
-    cfg = dense_config('ista_r18_scenes', root, tmp_path, train_cfg__max_epochs=1)
-    for task in cfg.model.tasks.values():
-        task.data_preprocessor = dict(task.data_preprocessor, size_divisor=None, size=(40, 48))
-    plain = CrossEntropyLoss.forward
-
-    def spy(self: CrossEntropyLoss, score: torch.Tensor, label: torch.Tensor, **kw: Any) -> Any:
-        shapes.append(tuple(label.shape[1:]))
-        assert (label[:, 24:] == 255).all() and (label[:, :, 32:] == 255).all()
-        return plain(self, score, label, **kw)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CrossEntropyLoss, 'forward', spy)
-        run(cfg, tmp_path / 'run')
-    assert shapes and set(shapes) == {(40, 48)}
 
 
 def test_a_depth_map_with_nan_trains_to_finite_weights(tmp_path: Path) -> None:

@@ -56,17 +56,16 @@ def iteration_allocations(
     return allocator(annotated, rng)
 
 
-def supervised(batch: Mapping[str, Any], **added: Any) -> dict[str, Any]:
-    """A batch for one step, with what decides its supervision.
+def with_own_samples(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """A batch that a step may use up, where another step needs it again.
 
-    It has data samples of its own, since every step preprocesses the batch anew, and preprocessors
-    may change data samples in place, by padding them, say.
+    Every step preprocesses the batch anew, and preprocessors may change tensors of data samples in
+    place, as batch augmentations of mmdet scale boxes.
 
     Args:
         batch: What the dataloader gives; it stays as it is.
-        **added: ``allocation`` and ``counts``, as MultiTaskModel takes them.
     """
-    return dict(batch, data_samples=copy.deepcopy(batch['data_samples']), **added)
+    return dict(batch, data_samples=copy.deepcopy(batch['data_samples']))
 
 
 class RevisitingDataLoader(RoundRobinDataLoader):
@@ -180,6 +179,10 @@ class JointTrainLoop(SeededTrainLoop):
         """The sub-steps; with an optimizer wrapper by task, the task steps of each."""
         batch = data_batch[STREAM]
         wrapper = self.runner.optim_wrapper
+        by_task = isinstance(wrapper, OptimWrapperDict)
+        # Copying costs time, which a batch that is used once can do without.
+        once = self.steps_per_iter == 1 and self.allocator.gap is None and not by_task
+        own_batch = dict if once else with_own_samples
         place = (self.runner.seed, get_rank(), self._iter)
         allocations = iteration_allocations(
             self.allocator, batch, self.tasks, self.annotations, place
@@ -189,16 +192,16 @@ class JointTrainLoop(SeededTrainLoop):
             counts = torch.from_numpy(allocation.sum(0)).to(get_device())
             all_reduce(counts)
             totals = counts.cpu().numpy()
-            if not isinstance(wrapper, OptimWrapperDict):
+            if not by_task:
                 if totals.any():
-                    part = supervised(batch, allocation=allocation, counts=totals)
+                    part = dict(own_batch(batch), allocation=allocation, counts=totals)
                     yield f'sub-step {number}', part, wrapper
                 continue
             for index, task in enumerate(self.tasks):
                 if totals[index]:
                     own = np.zeros_like(allocation)
                     own[:, index] = allocation[:, index]
-                    part = supervised(batch, allocation=own, counts=totals)
+                    part = dict(own_batch(batch), allocation=own, counts=totals)
                     yield f'{task}, sub-step {number}', part, wrapper[task]
 
     def collect(self, outputs: dict[str, Any], name: str, log_vars: Mapping[str, Any]) -> None:
