@@ -9,6 +9,7 @@ from .allocation import allocations
 from .delta_m import delta_m
 from .filter_groups import Span, filter_groups, spans
 from .gradients import conflict_frequency, cosine_matrix, loss_change
+from .layers import weighted_layers
 from .relations import (
     RepeatedChanges,
     by_name,
@@ -37,4 +38,5 @@ __all__ = [
     'relative_change',
     'spans',
     'summarize_changes',
+    'weighted_layers',
 ]

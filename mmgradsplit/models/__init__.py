@@ -3,6 +3,7 @@
 May import the mathematics and the upstream toolboxes' models.
 """
 
+from .backbone_with_neck import BackboneWithNeck
 from .dense_regressor import DenseRegressor
 from .heads import MultiLabelConvHead, RegressionHead, ReIDHead
 from .losses import BatchHardTripletLoss
@@ -25,6 +26,7 @@ from .weightings import (
 __all__ = [
     'AMTLWeighting',
     'BackbonePass',
+    'BackboneWithNeck',
     'BatchHardTripletLoss',
     'DTPWeighting',
     'DenseRegressor',

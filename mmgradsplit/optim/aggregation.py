@@ -47,16 +47,17 @@ class AggregatorOptimWrapper(OptimWrapper):
       becomes of them goes through the backbone once (MGDA-UB; the place of GradDrop): ``4 T F``
       bytes for F values in the features of a batch. Joint training only. With gradient accumulation
       they are aggregated in each step.
-    - ``on=['layer4.2']``: the last shared layer (PCGrad in GradSplit's supplement, section D.2).
-      The rest of the backbone gets the gradient of L.
+    - ``on='last_layer'``: the backbone's last layer with a matrix or kernel of weights (PCGrad in
+      GradSplit's supplement, section D.2), or the modules that are named, ``on=['layer4.2']``. The
+      rest of the backbone gets the gradient of L.
 
     The state of an aggregator that has one is in the checkpoint; the weights that it gives to the
     tasks are logged as ``aggregator/<task>``.
 
     Args:
         aggregator: See :func:`~mmgradsplit.optim.aggregators.build_aggregator`.
-        on: ``'backbone'``, ``'features'``, or a list of names, or patterns such as ``'layer[34]'``,
-            of modules of the backbone.
+        on: ``'backbone'``, ``'features'``, ``'last_layer'``, or a list of names, or patterns such as
+            ``'layer[34]'``, of modules of the backbone.
         model: The MultiTaskModel; from :class:`TaskGradientOptimWrapperConstructor`.
         **kwargs: As in mmengine's ``OptimWrapper``.
 

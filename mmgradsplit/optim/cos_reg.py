@@ -13,7 +13,7 @@ from mmgradsplit.registry import OPTIM_WRAPPERS
 
 from .forward_pass import ForwardPass, watched
 from .grad_split import unwrapped
-from .parameter_roles import ParameterRoles, trained
+from .parameter_roles import LAST_LAYER, ParameterRoles, trained
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -28,8 +28,8 @@ class CosRegOptimWrapper(OptimWrapper):
 
     Args:
         weight: Factor of the squared cosines.
-        on: Names, or patterns, of modules of the backbone whose parameters the gradients are taken
-            on, such as the last layer, ``['layer4.2.conv3']``; or ``'backbone'``.
+        on: What the gradients are taken on: ``'last_layer'``, ``'backbone'``, or a list of names, or
+            patterns, of modules of the backbone.
         model: The MultiTaskModel; from :class:`TaskGradientOptimWrapperConstructor`.
         **kwargs: As in mmengine's ``OptimWrapper``.
 
@@ -38,7 +38,11 @@ class CosRegOptimWrapper(OptimWrapper):
     """
 
     def __init__(
-        self, weight: float, on: str | Sequence[str], model: Any = None, **kwargs: Any
+        self,
+        weight: float,
+        on: str | Sequence[str] = LAST_LAYER,
+        model: Any = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if model is None:
@@ -51,7 +55,7 @@ class CosRegOptimWrapper(OptimWrapper):
         if on == 'features':
             raise ValueError(
                 'optim_wrapper.on: CosReg takes gradients on parameters; name modules of the '
-                "backbone, or 'backbone'"
+                "backbone, 'last_layer' or 'backbone'"
             )
         self.weight = weight
         self.params = ParameterRoles(model, on).shared
@@ -78,7 +82,7 @@ class CosRegOptimWrapper(OptimWrapper):
         """
         seen, self._pass = self._pass, ForwardPass()
         squares = squared_cosines(list(seen.losses.values()), trained(self.params))
-        self.message_hub.update_scalar('train/cos_reg', float(squares))
+        self.message_hub.update_scalar('train/cos_reg', float(squares.detach()))
         super().update_params(loss + self.weight * squares, *args, **kwargs)
 
 

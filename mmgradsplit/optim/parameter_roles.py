@@ -1,4 +1,4 @@
-"""Whose gradient a parameter gets under an aggregator. May import torch."""
+"""Whose gradient a parameter gets under an aggregator. May import torch, the mathematics."""
 
 import fnmatch
 from collections.abc import Sequence
@@ -6,8 +6,11 @@ from typing import Any
 
 from torch import nn
 
+from mmgradsplit.functional import weighted_layers
+
 BACKBONE = 'backbone'
 FEATURES = 'features'
+LAST_LAYER = 'last_layer'
 
 
 class ParameterRoles:
@@ -15,7 +18,8 @@ class ParameterRoles:
 
     Args:
         model: The model.
-        on: ``'backbone'`` or ``'features'``: all that the tasks share in the backbone; or names, or
+        on: ``'backbone'`` or ``'features'``: all that the tasks share in the backbone;
+            ``'last_layer'``: its last layer with a matrix or kernel of weights; or names, or
             patterns, of modules of the backbone.
 
     Attributes:
@@ -34,10 +38,13 @@ class ParameterRoles:
         owned = {param for params in self.own.values() for param in params}
         if on in (BACKBONE, FEATURES):
             inside = list(model.backbone.parameters())
+        elif on == LAST_LAYER:
+            last = list(weighted_layers(model.backbone).values())[-1:]
+            inside = [param for layer in last for param in layer.parameters()]
         elif isinstance(on, str):
             raise ValueError(
-                f"optim_wrapper.on must be '{BACKBONE}', '{FEATURES}' or a list of names of "
-                f"modules of the backbone, got '{on}'"
+                f"optim_wrapper.on must be '{BACKBONE}', '{FEATURES}', '{LAST_LAYER}' or a list of "
+                f"names of modules of the backbone, got '{on}'"
             )
         else:
             inside = _named(model.backbone, on)

@@ -213,12 +213,13 @@ def test_the_mean_on_features_trains_as_without_an_aggregator(backbone: str) -> 
         torch.testing.assert_close(model.state_dict()[name], value, **CLOSE, msg=name)
 
 
-def test_on_the_last_layer_the_rest_is_trained_as_without_an_aggregator() -> None:
+@pytest.mark.parametrize('on', ['last_layer', ['la*']])
+def test_on_the_last_layer_the_rest_is_trained_as_without_an_aggregator(on: Any) -> None:
     model = toy(backbone='ToyTwoLayers')
     first, last = (list(part.parameters()) for part in model.backbone.children())
     expected = by_torchjd('UPGrad')(task_matrix(model, SAMPLES, params=last))
     plain = task_matrix(model, SAMPLES, params=first).mean(0)
-    wrapper = wrapper_of(model, 'UPGrad', on=['la*'])
+    wrapper = wrapper_of(model, 'UPGrad', on=on)
     found = moved(model, [*first, *last], lambda: joint_step(model, wrapper, SAMPLES))
     torch.testing.assert_close(found, torch.cat([plain, expected]), **CLOSE)
 

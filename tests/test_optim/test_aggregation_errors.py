@@ -31,7 +31,7 @@ from mmgradsplit.optim import AggregatorOptimWrapper
         (dict(aggregator=dict(type='ToyTrunk')), 'is no torchjd.aggregation.Aggregator'),
         (dict(aggregator='torchjd.PCGrad'), r"must be a dict such as dict\(type='torchjd\.PCGrad"),
         (dict(aggregator=None), 'aggregator is missing'),
-        (dict(on='last_layer'), "on must be 'backbone', 'features' or a list"),
+        (dict(on='last'), "on must be 'backbone', 'features', 'last_layer' or a list"),
         (dict(on=['layer4']), r"'layer4' matches no module of the ToyTrunk.*\['conv'\]"),
     ],
 )

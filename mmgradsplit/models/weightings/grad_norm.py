@@ -1,4 +1,4 @@
-"""GradNorm: weights that balance gradient norms. May import torch, mmengine.dist, the registry."""
+"""GradNorm: weights that balance gradient norms. May import torch, the registry and mathematics."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
+from mmgradsplit.functional import weighted_layers
 from mmgradsplit.registry import MODELS
 
 from .base import StandingWeighting
@@ -60,20 +61,14 @@ class GradNormWeighting(StandingWeighting):
         Args:
             backbone: The shared backbone.
         """
-        layers = {
-            name: module.weight
-            for name, module in backbone.named_modules()
-            if isinstance(getattr(module, 'weight', None), nn.Parameter)
-            and module.weight.ndim > 1
-            and module.weight.requires_grad
-        }
+        layers = weighted_layers(backbone)
         if not layers or (self.layer is not None and self.layer not in layers):
             raise ValueError(
                 f"model.weighting.layer: the {type(backbone).__name__} has no layer '{self.layer}' "
                 f'with weights to train, only {list(layers)}'
             )
         # In a tuple: it is a parameter of the backbone.
-        self._last = (layers[self.layer or list(layers)[-1]],)
+        self._last = (layers[self.layer or list(layers)[-1]].weight,)
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The weighted sum, whose derivative by the weights is that of GradNorm's own loss."""
