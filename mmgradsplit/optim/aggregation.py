@@ -56,8 +56,8 @@ class AggregatorOptimWrapper(OptimWrapper):
 
     Args:
         aggregator: See :func:`~mmgradsplit.optim.aggregators.build_aggregator`.
-        on: ``'backbone'``, ``'features'``, ``'last_layer'``, or a list of names, or patterns such as
-            ``'layer[34]'``, of modules of the backbone.
+        on: ``'backbone'``, ``'features'``, ``'last_layer'``, or a list of names of modules of the
+            backbone, or patterns such as ``'layer[34]'``.
         model: The MultiTaskModel; from :class:`TaskGradientOptimWrapperConstructor`.
         **kwargs: As in mmengine's ``OptimWrapper``.
 

@@ -28,8 +28,8 @@ class CosRegOptimWrapper(OptimWrapper):
 
     Args:
         weight: Factor of the squared cosines.
-        on: What the gradients are taken on: ``'last_layer'``, ``'backbone'``, or a list of names, or
-            patterns, of modules of the backbone.
+        on: What the gradients are taken on: ``'last_layer'``, ``'backbone'``, or a list of names of
+            modules of the backbone, or patterns.
         model: The MultiTaskModel; from :class:`TaskGradientOptimWrapperConstructor`.
         **kwargs: As in mmengine's ``OptimWrapper``.
 
