@@ -2,9 +2,8 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
 from mmgradsplit.apis import estimate_relations
+from mmgradsplit.apis.command_line import add_cfg_options, add_many_trainings
 
 
 def parse_args() -> argparse.Namespace:
@@ -17,7 +16,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', help='folder of the results (default: work_dirs/<config name>_relations)'
     )
-    parser.add_argument('--repeat', type=int, default=1, metavar='N', help='number of seeds')
     parser.add_argument(
         '--metrics',
         nargs='+',
@@ -27,22 +25,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--threshold', type=float, help="of the relation mask (default: the config's)"
     )
-    parser.add_argument(
-        '--gpus', nargs='+', default=[], metavar='GPU', help='spread the trainings over these GPUs'
-    )
-    parser.add_argument(
-        '--processes', type=int, metavar='N', help='trainings at once (default: one a GPU)'
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on a CPU)'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override keys of the config',
-    )
+    add_many_trainings(parser, repeat=1)
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

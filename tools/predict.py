@@ -2,8 +2,9 @@
 
 import argparse
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 
+from mmgradsplit.apis.command_line import add_cfg_options, add_device
 from mmgradsplit.apis.inference import predict_to_folder
 
 
@@ -27,14 +28,8 @@ def parse_args() -> argparse.Namespace:
         default=4,
         help='number of validation images, if no image is given',
     )
-    parser.add_argument('--device', help='such as cuda:0 (default: a GPU where there is one)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override keys of the config',
-    )
+    add_device(parser)
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

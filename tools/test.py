@@ -3,9 +3,8 @@
 import argparse
 import os
 
-from mmengine.config import DictAction
-
 from mmgradsplit.apis import evaluate, stop_processes
+from mmgradsplit.apis.command_line import add_cfg_options, add_launcher
 
 
 def parse_args() -> argparse.Namespace:
@@ -15,21 +14,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument('--work-dir', help='folder for logs (default: work_dirs/<config name>)')
     parser.add_argument('--out', metavar='JSON', help='file to write the metrics to')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override keys of the config',
-    )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='how the processes of distributed testing are started; see tools/dist_test.sh',
-    )
-    # Given by older versions of PyTorch's launcher.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_cfg_options(parser)
+    add_launcher(parser, 'testing', 'tools/dist_test.sh')
     return parser.parse_args()
 
 

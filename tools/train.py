@@ -3,9 +3,8 @@
 import argparse
 import os
 
-from mmengine.config import DictAction
-
 from mmgradsplit.apis import stop_processes, train
+from mmgradsplit.apis.command_line import add_amp, add_cfg_options, add_launcher
 
 
 def parse_args() -> argparse.Namespace:
@@ -22,26 +21,13 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='continue from this checkpoint, or from the newest whole one of the work dir',
     )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on a CPU)'
-    )
+    add_amp(parser)
     parser.add_argument('--no-validate', action='store_true', help='do not validate while training')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override keys of the config, for instance train_cfg.max_epochs=3 '
-        'optim_wrapper.modules="[layer3,layer4]"',
+    add_cfg_options(
+        parser,
+        'the config, for instance train_cfg.max_epochs=3 optim_wrapper.modules="[layer3,layer4]"',
     )
-    parser.add_argument(
-        '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
-        default='none',
-        help='how the processes of distributed training are started; see tools/dist_train.sh',
-    )
-    # Given by older versions of PyTorch's launcher.
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_launcher(parser, 'training', 'tools/dist_train.sh')
     return parser.parse_args()
 
 

@@ -2,9 +2,8 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
 from mmgradsplit.apis import train_seeds
+from mmgradsplit.apis.command_line import add_cfg_options, add_many_trainings
 
 
 def parse_args() -> argparse.Namespace:
@@ -15,23 +14,8 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('configs', nargs='+', help='config files')
     parser.add_argument('--out', required=True, help='folder of the results')
-    parser.add_argument('--repeat', type=int, default=3, metavar='N', help='number of seeds')
-    parser.add_argument(
-        '--gpus', nargs='+', default=[], metavar='GPU', help='spread the trainings over these GPUs'
-    )
-    parser.add_argument(
-        '--processes', type=int, metavar='N', help='trainings at once (default: one a GPU)'
-    )
-    parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on a CPU)'
-    )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override keys of all configs',
-    )
+    add_many_trainings(parser, repeat=3)
+    add_cfg_options(parser, 'all configs')
     return parser.parse_args()
 
 

@@ -2,9 +2,8 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
 from mmgradsplit.apis import gradient_angles
+from mmgradsplit.apis.command_line import add_cfg_options, add_device
 
 
 def parse_args() -> argparse.Namespace:
@@ -35,14 +34,8 @@ def parse_args() -> argparse.Namespace:
         '--seed', type=int, help="seed of batches and allocations (default: the config's)"
     )
     parser.add_argument('--out', default='angles', help='folder for numbers and picture')
-    parser.add_argument('--device', help='such as cuda:0 (default: a GPU where there is one)')
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override keys of the config',
-    )
+    add_device(parser)
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -1,0 +1,73 @@
+"""Options that several tools have. May import the standard library and mmengine."""
+
+import argparse
+
+from mmengine.config import DictAction
+
+
+def add_cfg_options(parser: argparse.ArgumentParser, of: str = 'the config') -> None:
+    """Add ``--cfg-options KEY=VALUE ...``.
+
+    Args:
+        parser: The tool's.
+        of: Whose keys they are, and an example.
+    """
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        metavar='KEY=VALUE',
+        help=f'override keys of {of}',
+    )
+
+
+def add_amp(parser: argparse.ArgumentParser) -> None:
+    """Add ``--amp``."""
+    parser.add_argument(
+        '--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on a CPU)'
+    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument('--device', help='such as cuda:0 (default: a GPU where there is one)')
+
+
+def add_many_trainings(parser: argparse.ArgumentParser, repeat: int) -> None:
+    """Add ``--repeat``, ``--gpus``, ``--processes`` and ``--amp``, for many trainings at once.
+
+    Args:
+        parser: The tool's.
+        repeat: Number of seeds by default.
+    """
+    parser.add_argument(
+        '--repeat',
+        type=int,
+        default=repeat,
+        metavar='N',
+        help=f'number of seeds (default: {repeat})',
+    )
+    parser.add_argument(
+        '--gpus', nargs='+', default=[], metavar='GPU', help='spread the trainings over these GPUs'
+    )
+    parser.add_argument(
+        '--processes', type=int, metavar='N', help='trainings at once (default: one a GPU)'
+    )
+    add_amp(parser)
+
+
+def add_launcher(parser: argparse.ArgumentParser, doing: str, script: str) -> None:
+    """Add ``--launcher``, and the rank that torchrun's predecessor passes.
+
+    Args:
+        parser: The tool's.
+        doing: What is distributed.
+        script: The script that starts the processes.
+    """
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help=f'how the processes of distributed {doing} are started; see {script}',
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
