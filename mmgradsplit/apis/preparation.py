@@ -127,7 +127,8 @@ def _name_wrapper(wrapper: dict[str, Any]) -> None:
     if 'aggregator' in wrapper and kind in AGGREGATING:
         kind = AGGREGATING[kind]
         wrapper['type'] = f'mmgradsplit.{kind}'
-    if 'aggregator' in wrapper and kind not in AGGREGATING.values():
+    known = (*AGGREGATING.values(), 'GradSplitOptimWrapper')
+    if 'aggregator' in wrapper and kind not in known:
         raise ValueError(
             f"optim_wrapper.aggregator: '{kind}' takes none; set optim_wrapper.type to "
             f"'AggregatorOptimWrapper' (and _delete_=True where its other keys are inherited)"

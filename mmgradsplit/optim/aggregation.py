@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
 
-from .aggregator_state import aggregator_state, is_stateful, load_aggregator_state
-from .aggregators import KEY, build_aggregator, check_for_features, combine
+from .aggregator_state import aggregator_state, load_aggregator_state
+from .aggregators import KEY, aggregate, build_aggregator, check_for_features
 from .forward_pass import ForwardPass, is_checkpointed, watched
 from .grad_split import unwrapped
 from .parameter_roles import BACKBONE, FEATURES, ParameterRoles, trained
-from .task_jacobian import TaskJacobian, add_gradients, average_gradients
+from .task_jacobian import TaskJacobian, add_gradients, any_matrix, average_gradients
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -88,12 +88,7 @@ class AggregatorOptimWrapper(OptimWrapper):
         self.tasks = list(model.tasks)
         self.on = on
         self.roles = ParameterRoles(model, on)
-        first = self.roles.shared[0]
-        self._like = torch.eye(
-            len(self.tasks),
-            dtype=torch.promote_types(first.dtype, torch.float32),
-            device=first.device,
-        )
+        self._like = any_matrix(self.roles.shared[0], len(self.tasks))
         if aggregator is None:
             raise ValueError(f"{KEY} is missing; set it, to dict(type='torchjd.PCGrad'), say")
         self.aggregator = build_aggregator(aggregator, self.tasks, self._like)
@@ -180,7 +175,7 @@ class AggregatorOptimWrapper(OptimWrapper):
             own = trained(self.roles.own[task])
             parts = _gradients(value, [*own, *jacobian.tensors], factor, left > 0)
             add_gradients(own, parts[: len(own)])
-            jacobian.add(task, parts[len(own) :], len(self.tasks) if joint else 1)
+            jacobian.add(task, parts[len(own) :])
         if self.on == FEATURES:
             self._back_through_backbone(seen, jacobian)
         if not joint:
@@ -206,15 +201,18 @@ class AggregatorOptimWrapper(OptimWrapper):
 
     def _rows(self, seen: ForwardPass) -> TaskJacobian:
         """The matrix that the task gradients of this pass are added to."""
+        # Each loss counts 1/T in the joint loss.
+        factor = len(self.tasks) if seen.task is None else 1
         if self.on == FEATURES:
             if len(seen.features) != 1:
                 raise ValueError(
                     f"optim_wrapper.on='features': the backbone ran {len(seen.features)} times in "
                     f"a step, so the tasks do not share its features; use on='backbone'"
                 )
-            return TaskJacobian([leaf for leaf in seen.leaves[0] if leaf.requires_grad], self.tasks)
+            leaves = [leaf for leaf in seen.leaves[0] if leaf.requires_grad]
+            return TaskJacobian(leaves, self.tasks, factor)
         if self._jacobian is None:
-            self._jacobian = TaskJacobian(trained(self.roles.shared), self.tasks)
+            self._jacobian = TaskJacobian(trained(self.roles.shared), self.tasks, factor)
         return self._jacobian
 
     def _back_through_backbone(self, seen: ForwardPass, jacobian: TaskJacobian) -> None:
@@ -222,8 +220,9 @@ class AggregatorOptimWrapper(OptimWrapper):
         jacobian.share_given()
         ranks = get_world_size()
         # The mean over the ranks is the gradient of the joined batch.
-        jacobian.matrix /= ranks
-        parts = jacobian.split(self._combine(jacobian, apart=True) * ranks)
+        jacobian.factor /= ranks
+        vector = aggregate(self.aggregator, jacobian, self._scale(), apart=True)
+        parts = jacobian.split(vector * ranks)
         features = [feature for feature in seen.features[0] if feature.requires_grad]
         pairs = zip(features, parts, jacobian.used, strict=True)
         used = [(feature, part) for feature, part, used in pairs if used]
@@ -240,30 +239,10 @@ class AggregatorOptimWrapper(OptimWrapper):
         if jacobian is None:
             return
         jacobian.average()
-        parts = jacobian.split(self._combine(jacobian))
+        parts = jacobian.split(aggregate(self.aggregator, jacobian, self._scale()))
         for param, gradient, used in zip(jacobian.tensors, parts, jacobian.used, strict=True):
             if used:
                 param.grad = gradient
-
-    def _combine(self, jacobian: TaskJacobian, apart: bool = False) -> Tensor:
-        """The aggregate of the rows, shape [P]."""
-        tasks = jacobian.present
-        if not tasks:
-            return jacobian.matrix.sum(0)
-        if len(tasks) < len(self.tasks) and is_stateful(self.aggregator):
-            raise ValueError(
-                f'{KEY}: {type(self.aggregator).__name__} keeps a state for every task, but only '
-                f'{tasks} had a sample; use larger batches, or an aggregator without a state'
-            )
-        scale = self._scale()
-        try:
-            vector, weights = combine(self.aggregator, jacobian.rows().div_(scale), apart)
-        except ValueError as error:
-            raise ValueError(f'{KEY}, on the gradients of {tasks}: {error}') from error
-        if weights is not None:
-            for task, weight in zip(tasks, weights.tolist(), strict=True):
-                self.message_hub.update_scalar(f'train/aggregator/{task}', weight)
-        return vector * scale
 
     def _scaled(self, loss: Tensor) -> Tensor:
         """The loss times the loss scale."""

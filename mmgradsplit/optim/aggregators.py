@@ -12,9 +12,13 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, broadcast, get_rank, get_world_size
+from mmengine.logging import MessageHub
 from torch import Tensor
 
 from mmgradsplit.registry import MODELS
+
+from .aggregator_state import is_stateful
+from .task_jacobian import TaskJacobian
 
 KEY = 'optim_wrapper.aggregator'
 PREFIX = 'torchjd.'
@@ -131,35 +135,79 @@ def check_for_features(aggregator: Any) -> None:
         )
 
 
-def combine(aggregator: Any, rows: Tensor, apart: bool = False) -> tuple[Tensor, Tensor | None]:
+def combine(
+    aggregator: Any, jacobian: TaskJacobian, scale: float = 1.0, apart: bool = False
+) -> tuple[Tensor, list[float] | None]:
     """Task gradients become one gradient.
+
+    An aggregator that needs but their inner products costs no copy of the gradients.
 
     Args:
         aggregator: A ``torchjd.aggregation.Aggregator``.
-        rows: shape [m x P], the gradients of m tasks.
-        apart: Whether every rank has columns of its own; otherwise all have the same matrix.
+        jacobian: The gradients of m tasks.
+        scale: The loss scale that they have; the aggregator sees them without.
+        apart: Whether every rank has columns of its own; otherwise all have the same rows.
 
     Returns:
-        The aggregate, shape [P], and the weights of the tasks, shape [m], where it is a weighted
-        sum. Gradients that are not finite are added up, so that a loss scaler finds them.
+        The aggregate with the loss scale, shape [P], and the weights of the m tasks, where it is a
+        weighted sum. Gradients that are not finite are added up, so that a loss scaler finds them.
     """
     module = torchjd_aggregation()
     weighted = isinstance(aggregator, module.WeightedAggregator)
     # Weights must be the same on all ranks; a mask over columns, drawn for each column.
     offset = get_rank() if apart and not weighted else 0
-    with torch.no_grad(), drawn_alike(rows.device, offset):
-        gramian = rows @ rows.T
+    with torch.no_grad(), drawn_alike(jacobian.like.device, offset):
+        gramian = jacobian.gramian() / scale**2
         if apart:
             all_reduce(gramian)
         if not bool(gramian.isfinite().all()):
-            return rows.sum(0), None
-        if not weighted:
-            return aggregator(rows), None
+            return jacobian.weighted_sum([1.0] * len(gramian)), None
         if isinstance(aggregator, module.GramianWeightedAggregator):
-            weights = aggregator.gramian_weighting(gramian)
-        else:
-            weights = aggregator.weighting(rows)
-        return weights.to(rows) @ rows, weights
+            weights = aggregator.gramian_weighting(gramian).tolist()
+            return jacobian.weighted_sum(weights), weights
+        rows = jacobian.rows(1 / scale)
+        if not weighted:
+            return aggregator(rows).mul_(scale), None
+        weights = aggregator.weighting(rows).tolist()
+        return jacobian.weighted_sum(weights), weights
+
+
+def aggregate(
+    aggregator: Any, jacobian: TaskJacobian, scale: float = 1.0, apart: bool = False
+) -> Tensor:
+    """What an aggregator makes of the rows that a matrix of task gradients has.
+
+    The weights that it gives to the tasks are logged as ``aggregator/<task>``.
+
+    Args:
+        aggregator: A ``torchjd.aggregation.Aggregator``.
+        jacobian: The task gradients.
+        scale: The loss scale that they have; the aggregator sees them without.
+        apart: Whether every rank has columns of its own; otherwise all have the same matrix.
+
+    Returns:
+        The aggregate, shape [P], with the loss scale.
+
+    Raises:
+        ValueError: If the aggregator refuses the rows, or needs those of all tasks.
+    """
+    tasks = jacobian.present
+    if not tasks:
+        return jacobian.weighted_sum([])
+    if len(tasks) < len(jacobian.tasks) and is_stateful(aggregator):
+        raise ValueError(
+            f'{KEY}: {type(aggregator).__name__} keeps a state for every task, but only {tasks} '
+            f'had a sample; use larger batches, or an aggregator without a state'
+        )
+    try:
+        vector, weights = combine(aggregator, jacobian, scale, apart)
+    except ValueError as error:
+        raise ValueError(f'{KEY}, on the gradients of {tasks}: {error}') from error
+    if weights is not None:
+        hub = MessageHub.get_current_instance()
+        for task, weight in zip(tasks, weights, strict=True):
+            hub.update_scalar(f'train/aggregator/{task}', weight)
+    return vector
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
 from mmengine.registry import OPTIMIZERS
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from mmgradsplit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 
 from .drop_grad import DropGrad
 from .grad_split import GradSplitOptimWrapper, Leaf, TaskUpdate, unwrapped
+from .gradient_sums import GradientAggregate, GradientSum
 from .relations import load_changes, load_mask
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
@@ -45,6 +45,9 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             - ``update``: ``'step'``, after every task step, or ``'iteration'``, after the masked
               task gradients of a major iteration are summed (Eq. 4); the latter needs
               ``optimizers='shared'``. Default ``'step'``.
+            - ``aggregator``: with ``update='iteration'``, aggregates the masked task gradients
+              instead of adding them up, on what several tasks train of the backbone, see
+              :func:`~mmgradsplit.optim.aggregators.build_aggregator`.
             - ``drop_grad``: share of the gradients of what is split in ``modules`` that every task
               step drops at random, see :class:`~mmgradsplit.optim.drop_grad.DropGrad`. With
               ``relations='all'`` this is the DropGrad of Tables 4 and 7. Default 0.
@@ -70,6 +73,7 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         self.split_norm = cfg.pop('split_norm', False)
         self.optimizers = cfg.pop('optimizers', 'separate')
         self.update = cfg.pop('update', 'step')
+        self.aggregator = cfg.pop('aggregator', None)
         self.drop_grad = cfg.pop('drop_grad', 0.0)
         self.base = {'type': 'OptimWrapper', **cfg.pop('base', {}), **cfg}
         for key, value, known in (
@@ -83,7 +87,12 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 "optim_wrapper.update='iteration' sums the gradients of all tasks for one step, so "
                 "it needs optim_wrapper.optimizers='shared'"
             )
-
+        if self.aggregator is not None and self.update != 'iteration':
+            raise ValueError(
+                'optim_wrapper.aggregator needs the task gradients of a whole major iteration; '
+                "with GradSplit's mask, set optim_wrapper.optimizers='shared' and "
+                "optim_wrapper.update='iteration'"
+            )
         scaled = 'Amp' in str(self.base['type']) and self.base.get('accumulative_counts', 1) > 1
         if scaled and self.optimizers == SHARED and self.update == 'step':
             raise ValueError(
@@ -110,24 +119,38 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         leaves = [leaf for group in groups for leaf in leaves_of[group['params'][0]]]
         wrappers: dict[str, OptimWrapper] = {}
         updates: dict[str, TaskUpdate] = {}
+        once: GradientSum | None = None
+        if self.update == 'iteration':
+            once = self._sums(bare, leaves, tasks)
         if self.optimizers == SHARED:
             wrappers[SHARED] = self._build_wrapper(groups, leaves_of, tasks)
-            sums: dict[nn.Parameter, torch.Tensor] = {}
+            sums = once or GradientSum()
             for task in tasks:
                 # Copies share the optimizer and the loss scaler, but count their own task steps.
-                steps = self.update == 'step' or task == tasks[-1]
                 wrapper = copy.copy(wrappers[SHARED])
+                steps = once is None or task == tasks[-1]
                 updates[task] = TaskUpdate(task, wrapper, leaves, drop, sums, steps)
         else:
             for task in tasks:
                 wrappers[task] = self._build_wrapper(groups, leaves_of, [task])
-                updates[task] = TaskUpdate(task, wrappers[task], leaves, drop, {}, steps=True)
+                alone = GradientSum()
+                updates[task] = TaskUpdate(task, wrappers[task], leaves, drop, alone, steps=True)
         names = {param: name for name, param in bare.named_parameters()}
         literal = isinstance(self.relations, str) and self.relations in ('all', 'none')
         changes = None if literal else load_changes(self.relations, tasks)
         return GradSplitOptimWrapper(
-            wrappers, updates, leaves, names, mask, changes, self.threshold
+            wrappers, updates, leaves, names, mask, changes, self.threshold, once
         )
+
+    def _sums(self, model: Any, leaves: Sequence[Leaf], tasks: list[str]) -> GradientSum:
+        """What becomes of the task gradients of a major iteration."""
+        if self.aggregator is None:
+            return GradientSum()
+        backbone = {param for param in model.backbone.parameters() if param.requires_grad}
+        shared = [
+            leaf.param for leaf in leaves if leaf.source in backbone and len(leaf.holders) > 1
+        ]
+        return GradientAggregate(shared, tasks, self.aggregator)
 
     def _build_wrapper(
         self, groups: list[dict], leaves_of: dict[nn.Parameter, list[Leaf]], tasks: Sequence[str]

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
 
+from .aggregator_state import aggregator_state, load_aggregator_state
 from .drop_grad import DropGrad
+from .gradient_sums import GradientAggregate, GradientSum
 from .held_gradients import HeldGradients
 
 
@@ -67,8 +69,8 @@ class TaskUpdate:
             scaling, accumulation and clipping.
         leaves: All leaves of the model.
         drop: Drops gradients before they are handed out.
-        sums: Gradients handed out since the optimizer's last step, shared by the tasks that share
-            the optimizer.
+        sums: What becomes of the gradients handed out since the optimizer's last step, shared by
+            the tasks that share the optimizer.
         steps: Whether the optimizer steps after this task (Eq. 4's sum: after the last one only).
     """
 
@@ -78,7 +80,7 @@ class TaskUpdate:
         optim_wrapper: OptimWrapper,
         leaves: Sequence[Leaf],
         drop: DropGrad,
-        sums: dict[nn.Parameter, Tensor],
+        sums: GradientSum,
         steps: bool,
     ) -> None:
         self.task = task
@@ -123,16 +125,14 @@ class TaskUpdate:
             self._clear_sources()
             return
         self.drop()
-        for leaf in self.leaves:
-            grad = leaf.gradient()
-            if grad is not None:
-                earlier = self.sums.get(leaf.param)
-                self.sums[leaf.param] = grad if earlier is None else earlier.add_(grad)
+        found = {leaf.param: leaf.gradient() for leaf in self.leaves}
+        self.sums.add(self.task, {p: grad for p, grad in found.items() if grad is not None})
         self._clear_sources()
         if self.steps:
-            for param, total in self.sums.items():
-                param.grad = total
-            self.sums.clear()
+            scaler = getattr(wrapper, 'loss_scaler', None)
+            scale = 1.0 if scaler is None else float(scaler.get_scale())
+            for param, gradient in self.sums.take(scale).items():
+                param.grad = gradient
             wrapper.step()
             wrapper.zero_grad()
 
@@ -165,6 +165,7 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         mask: shape [T x T], the relation mask, for pictures and logs.
         changes: shape [T x T], the relative changes behind the mask, if there are any.
         threshold: The threshold of the mask.
+        sums: Of the task gradients of a major iteration, where there is one update for all of them.
     """
 
     def __init__(
@@ -176,6 +177,7 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         mask: NDArray[np.bool_],
         changes: NDArray[np.float64] | None,
         threshold: float,
+        sums: GradientSum | None = None,
     ) -> None:
         super().__init__(**optim_wrappers)
         self.updates = dict(updates)
@@ -184,6 +186,7 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         self.mask = mask
         self.changes = changes
         self.threshold = threshold
+        self.sums = sums
 
     @property
     def tasks(self) -> list[str]:
@@ -197,6 +200,16 @@ class GradSplitOptimWrapper(OptimWrapperDict):
     def __contains__(self, task: str) -> bool:
         return task in self.updates
 
+    def expect(self, tasks: Sequence[str]) -> None:
+        """Tell which tasks have a step before the next update, where one update is for all.
+
+        Args:
+            tasks: Their names, in order. By default all.
+        """
+        if self.sums is not None:
+            for task, update in self.updates.items():
+                update.steps = task == tasks[-1]
+
     def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
         """Tell every task's wrapper where training stands; one task step a major iteration."""
         for leaf in self.leaves:
@@ -205,9 +218,13 @@ class GradSplitOptimWrapper(OptimWrapperDict):
             update.optim_wrapper.initialize_count_status(model, cur_iter, max_iters)
 
     def state_dict(self) -> dict:
-        """States of the optimizers, the tasks in order, and gradients that wait for a step."""
+        """States of optimizers and aggregator, the tasks, and gradients that wait for a step."""
+        sums = self.sums
         return dict(
             tasks=self.tasks,
+            aggregator=aggregator_state(sums.aggregator)
+            if isinstance(sums, GradientAggregate)
+            else {},
             optimizers=super().state_dict(),
             pending={
                 task: {self.names[source]: grad for source, grad in update.pending.items()}
@@ -233,6 +250,10 @@ class GradSplitOptimWrapper(OptimWrapperDict):
                 f'{sorted(self.optim_wrappers)}; resume with the optim_wrapper that wrote it'
             )
         super().load_state_dict(optimizers)
+        if isinstance(self.sums, GradientAggregate):
+            load_aggregator_state(
+                self.sums.aggregator, state_dict.get('aggregator', {}), self.sums.like
+            )
         sources = {name: source for source, name in self.names.items()}
         for task, update in self.updates.items():
             update.pending = {

@@ -1,6 +1,7 @@
 """The gradients of several tasks as a matrix, a row a task. May import torch and mmengine."""
 
 from collections.abc import Sequence
+from itertools import combinations_with_replacement
 
 import torch
 from mmengine.dist import all_reduce, all_reduce_params, get_world_size
@@ -10,51 +11,51 @@ from torch import Tensor, nn
 class TaskJacobian:
     """Gradients of T task losses with respect to the same tensors.
 
+    They stay what autograd returned, without a copy; what needs a matrix makes one.
+
     Args:
         tensors: The tensors, of P values in all: parameters, or the features of a batch.
         tasks: Names of the tasks, in order.
+        factor: Multiplies all gradients.
 
     Attributes:
-        matrix: shape [T x P], in float32 or better.
         given: shape [T], whether a task has had a gradient.
         used: shape [number of tensors], whether a loss depends on a tensor.
     """
 
-    def __init__(self, tensors: Sequence[Tensor], tasks: Sequence[str]) -> None:
+    def __init__(self, tensors: Sequence[Tensor], tasks: Sequence[str], factor: float = 1) -> None:
         self.tensors = list(tensors)
         self.tasks = list(tasks)
+        self.factor = factor
         self.sizes = [tensor.numel() for tensor in self.tensors]
-        like = self.tensors[0]
-        self.matrix = torch.zeros(
-            len(self.tasks),
-            sum(self.sizes),
-            dtype=torch.promote_types(like.dtype, torch.float32),
-            device=like.device,
-        )
+        self.like = any_matrix(self.tensors[0], len(self.tasks))
         self.given = torch.zeros(len(self.tasks), dtype=torch.int64)
         self.used = torch.zeros(len(self.tensors), dtype=torch.int64)
+        # A row a task, flat; None is zero.
+        self._rows: list[list[Tensor | None]] = [[None] * len(self.tensors) for _ in self.tasks]
 
-    def add(self, task: str, gradients: Sequence[Tensor | None], factor: float = 1.0) -> None:
+    def add(self, task: str, gradients: Sequence[Tensor | None]) -> None:
         """Add to a task's row.
 
         Args:
             task: Name of the task.
             gradients: One for each tensor; None where the loss does not depend on it.
-            factor: Multiplies them.
         """
-        row = self.tasks.index(task)
-        self.given[row] = 1
-        parts = self.matrix[row].split(self.sizes)
-        for index, (part, gradient) in enumerate(zip(parts, gradients, strict=True)):
+        index = self.tasks.index(task)
+        self.given[index] = 1
+        row = self._rows[index]
+        for column, gradient in enumerate(gradients):
             if gradient is not None:
-                part.add_(gradient.flatten(), alpha=factor)
-                self.used[index] = 1
+                new, earlier = gradient.flatten().to(self.like), row[column]
+                row[column] = new if earlier is None else earlier + new
+                self.used[column] = 1
 
     def average(self) -> None:
         """Replace each row by its mean over all ranks, so that all ranks hold the same."""
         if get_world_size() > 1:
-            all_reduce(self.matrix)
-            self.matrix /= get_world_size()
+            matrix = self._matrix(range(len(self.tasks)), 1 / get_world_size())
+            all_reduce(matrix)
+            self._rows = [list(row.split(self.sizes)) for row in matrix]
             all_reduce(self.used)
             self.share_given()
 
@@ -65,11 +66,63 @@ class TaskJacobian:
     @property
     def present(self) -> list[str]:
         """The tasks that have had a gradient, in order."""
-        return [task for task, given in zip(self.tasks, self.given, strict=True) if given]
+        return [self.tasks[index] for index in self._present]
 
-    def rows(self) -> Tensor:
-        """The rows of :attr:`present`; the matrix itself where these are all tasks."""
-        return self.matrix if bool(self.given.all()) else self.matrix[self.given > 0]
+    @property
+    def _present(self) -> list[int]:
+        return self.given.nonzero().flatten().tolist()
+
+    def rows(self, factor: float = 1) -> Tensor:
+        """The rows of :attr:`present` as a matrix, shape [m x P], in float32 or better.
+
+        Args:
+            factor: Multiplies them.
+        """
+        return self._matrix(self._present, self.factor * factor)
+
+    def _matrix(self, indices: Sequence[int], factor: float) -> Tensor:
+        matrix = self.like.new_empty(len(indices), sum(self.sizes))
+        for slots, index in zip(matrix, indices, strict=True):
+            for slot, part in zip(slots.split(self.sizes), self._rows[index], strict=True):
+                if part is None:
+                    slot.zero_()
+                else:
+                    torch.mul(part, factor, out=slot)
+        return matrix
+
+    def gramian(self) -> Tensor:
+        """The inner products of :meth:`rows`, shape [m x m]."""
+        rows = [self._rows[index] for index in self._present]
+        gramian = self.like.new_zeros(len(rows), len(rows))
+        for (i, one), (j, other) in combinations_with_replacement(enumerate(rows), 2):
+            products = [
+                a @ b for a, b in zip(one, other, strict=True) if a is not None and b is not None
+            ]
+            if products:
+                gramian[i, j] = gramian[j, i] = torch.stack(products).sum()
+        return gramian * self.factor**2
+
+    def weighted_sum(self, weights: Sequence[float]) -> Tensor:
+        """The sum of :meth:`rows`, each times its weight, shape [P].
+
+        Args:
+            weights: m numbers.
+        """
+        vector = self.like.new_empty(sum(self.sizes))
+        rows = [self._rows[index] for index in self._present]
+        for slot, *parts in zip(vector.split(self.sizes), *rows, strict=True):
+            filled = False
+            for part, weight in zip(parts, weights, strict=True):
+                if part is None:
+                    continue
+                if filled:
+                    slot.add_(part, alpha=weight * self.factor)
+                else:
+                    torch.mul(part, weight * self.factor, out=slot)
+                    filled = True
+            if not filled:
+                slot.zero_()
+        return vector
 
     def split(self, vector: Tensor) -> list[Tensor]:
         """Cut a vector, shape [P], into one part for each tensor, of its shape and type."""
@@ -78,6 +131,20 @@ class TaskJacobian:
             part.view(tensor.shape).to(tensor.dtype)
             for part, tensor in zip(parts, self.tensors, strict=True)
         ]
+
+
+def any_matrix(param: Tensor, tasks: int) -> Tensor:
+    """A matrix with a row a task, of the type and on the device of task gradients.
+
+    Args:
+        param: A parameter that they are taken on.
+        tasks: Number of tasks.
+
+    Returns:
+        The identity, shape [T x T].
+    """
+    dtype = torch.promote_types(param.dtype, torch.float32)
+    return torch.eye(tasks, dtype=dtype, device=param.device)
 
 
 def add_gradients(params: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:

@@ -103,8 +103,8 @@ def test_one_key_asks_for_an_aggregator(kind: str | None, expected: str, tmp_pat
     assert wrapper.constructor == 'mmgradsplit.TaskGradientOptimWrapperConstructor'
 
 
-def test_gradsplit_takes_no_aggregator(tmp_path: Path) -> None:
+def test_cosreg_takes_no_aggregator(tmp_path: Path) -> None:
     cfg = joint_config(tmp_path)
-    cfg.optim_wrapper.update(type='GradSplitOptimWrapper', aggregator=dict(type='torchjd.MGDA'))
-    with pytest.raises(ValueError, match="aggregator: 'GradSplitOptimWrapper' takes none"):
+    cfg.optim_wrapper.update(type='CosRegOptimWrapper', aggregator=dict(type='torchjd.MGDA'))
+    with pytest.raises(ValueError, match="aggregator: 'CosRegOptimWrapper' takes none"):
         prepare(cfg, tmp_path)

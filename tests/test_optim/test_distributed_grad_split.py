@@ -29,6 +29,12 @@ CASES = {
     'separate': dict(optimizers='separate'),
     'shared': dict(optimizers='shared'),
     'eq4': dict(optimizers='shared', update='iteration'),
+    **{
+        f'eq4, {name}': dict(
+            optimizers='shared', update='iteration', aggregator=dict(type=f'torchjd.{name}')
+        )
+        for name in ('UPGrad', 'PCGrad', 'GradDrop', 'NashMTL')
+    },
     'accumulated': dict(optimizers='separate', accumulative_counts=2),
     'accumulated eq4': dict(optimizers='shared', update='iteration', accumulative_counts=2),
     'clipped': dict(clip_grad=dict(max_norm=0.1)),

@@ -197,6 +197,10 @@ class JointTrainLoop(SeededTrainLoop):
                     part = dict(own_batch(batch), allocation=allocation, counts=totals)
                     yield f'sub-step {number}', part, wrapper
                 continue
+            present = [task for index, task in enumerate(self.tasks) if totals[index]]
+            expect = getattr(wrapper, 'expect', None)  # where there is one update for all of them
+            if expect is not None and present:
+                expect(present)
             for index, task in enumerate(self.tasks):
                 if totals[index]:
                     own = np.zeros_like(allocation)
