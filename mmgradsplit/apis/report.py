@@ -17,8 +17,8 @@ from rich.table import Table
 from mmgradsplit.visualization import Plot, draw_curves, save_figure
 
 from .complexity import measure_complexity
-from .report_runs import FINISHED, Run, find_runs, read_run
-from .report_table import DELTA, Row, build_table, group, markdown, set_delta_m, write_csv
+from .report_runs import DELTA, FACTORS, FINISHED, Run, find_runs, read_run, task_of
+from .report_table import Row, build_table, group, markdown, sum_up, write_csv
 
 PARAMETERS, FLOPS = '#Param (M)', '#FLOPs (G)'
 SPREAD = 'Where there are several seeds: mean ± standard deviation (n − 1).'
@@ -39,8 +39,9 @@ def report(
     Args:
         work_dirs: Work dirs of runs, or folders of work dirs (``NAME/seed_0``, ...).
         out: Folder for ``report.md``, ``report.csv`` (every metric) and ``curves.png``.
-        references: What ``delta_m`` is relative to, instead of each config's own references: work
-            dirs of single-task runs (the mean over their seeds), or ``'task/metric=value'``.
+        references: What ``delta_m`` is relative to, and the metrics of ``acc_mtl``, instead of each
+            config's own references: work dirs of single-task runs (the mean over their seeds), or
+            ``'task/metric=value'``.
         console: For the table.
 
     Returns:
@@ -54,15 +55,16 @@ def report(
     runs, problems = _read(work_dirs)
     if not runs:
         raise FileNotFoundError('no run to report on: ' + '; '.join(problems))
-    relative_to = _references(references)
+    relative_to, lower = _references(references)
+    lower = lower.union(*(run.lower_is_better for run in runs))
     for run in runs:
         if relative_to:
-            set_delta_m(run, relative_to)
+            sum_up(run, relative_to, lower)
     rows = group(runs)
     with console.status('Counting parameters and multiply-accumulates ...'):
         problems += [problem for row in rows for problem in _set_cost(row)]
     notes = [SPREAD] if any(len(row.runs) > 1 for row in rows) else []
-    notes += _about_delta_m(runs, relative_to)
+    notes += _about_delta_m(runs, relative_to, lower)
     notes += problems
     _print(build_table(rows), console)
     for note in notes:
@@ -72,7 +74,7 @@ def report(
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(rows, folder / 'report.csv')
         save_figure(draw_curves(_plots(rows)), folder / 'curves.png')
-        text = '\n\n'.join([markdown(rows), *notes, '![losses and metrics](curves.png)'])
+        text = '\n\n'.join([markdown(rows), *notes, '![losses, metrics and weights](curves.png)'])
         (folder / 'report.md').write_text(text + '\n', encoding='utf-8')
         console.print(f'Written: report.md, report.csv and curves.png in {folder}')
     return rows
@@ -115,9 +117,13 @@ def _set_cost(row: Row) -> list[str]:
     return []
 
 
-def _references(given: Sequence[str | Path]) -> dict[str, float]:
-    """The single-task value of each metric that is named, or measured by a run."""
+def _references(given: Sequence[str | Path]) -> tuple[dict[str, float], set[str]]:
+    """The single-task value of each metric that is named, or measured by a run.
+
+    Returns also of which metrics a lower value is better, as far as the runs' configs say it.
+    """
     values: dict[str, list[float]] = {}
+    lower: set[str] = set()
     for item in given:
         name, equals, number = str(item).rpartition('=')
         if equals and not Path(item).exists():
@@ -127,22 +133,28 @@ def _references(given: Sequence[str | Path]) -> dict[str, float]:
                 raise ValueError(f"--references: '{item}' is not task/metric=number") from None
             continue
         for run in map(read_run, find_runs(item)):
-            if run.state != FINISHED or len(run.main_metrics) != 1:
+            if run.state != FINISHED or len(set(map(task_of, run.main_metrics))) != 1:
                 state = run.state if run.state != FINISHED else f'of the tasks {run.main_metrics}'
                 raise ValueError(
                     f"--references: '{run.folder}' is {state}, not a finished single-task run; "
                     'name one, or a value as task/metric=number'
                 )
-            (name,) = run.main_metrics
-            values.setdefault(name, []).append(run.metrics[name])
-    return {name: mean(numbers) for name, numbers in values.items()}
+            lower |= run.lower_is_better
+            for name in run.main_metrics:
+                values.setdefault(name, []).append(run.metrics[name])
+    return {name: mean(numbers) for name, numbers in values.items()}, lower
 
 
-def _about_delta_m(runs: Sequence[Run], relative_to: dict[str, float]) -> list[str]:
+def _about_delta_m(
+    runs: Sequence[Run], relative_to: dict[str, float], lower: set[str]
+) -> list[str]:
     if not any(DELTA in run.metrics for run in runs):
         return []
     if relative_to:
-        texts = [f'{name} {value:.2f}' for name, value in relative_to.items()]
+        texts = [
+            f'{name} {value:.2f}{" (lower is better)" if name in lower else ""}'
+            for name, value in relative_to.items()
+        ]
         return [f'delta_m is relative to {", ".join(texts)}.']
     seen: dict[str, set[float]] = {}
     for run in runs:
@@ -158,10 +170,11 @@ def _about_delta_m(runs: Sequence[Run], relative_to: dict[str, float]) -> list[s
 
 
 def _plots(rows: Sequence[Row]) -> list[list[Plot]]:
-    """The losses and, below, the main metrics, over the iterations."""
+    """Losses, main metrics and, where there are any, weights, over the iterations, in blocks."""
     runs = [run for row in rows for run in row.runs]
     losses = dict.fromkeys(name for run in runs for name in run.losses)
     metrics = dict.fromkeys(name for run in runs for name in run.main_metrics)
+    weights = dict.fromkeys(name for run in runs for name in run.weights)
 
     def lines(kind: str, name: str) -> dict[str, list[dict[int, float]]]:
         return {
@@ -172,4 +185,8 @@ def _plots(rows: Sequence[Row]) -> list[list[Plot]]:
     return [
         [Plot(name, lines('losses', name), log=True) for name in losses],
         [Plot(name, lines('history', name)) for name in metrics],
+        *(
+            [Plot(name, lines('weights', name)) for name in weights if name.startswith(f'{of}/')]
+            for of in FACTORS
+        ),
     ]

@@ -14,11 +14,17 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmgradsplit.functional import by_task
+
 from .checkpoints import numbered_checkpoints
 
 LOGS = '*/vis_data/scalars.json'
 SEED_FOLDER, STAMP_FOLDER = re.compile(r'seed_\d+'), re.compile(r'\d{8}_\d{6}')
 FINISHED = 'finished'
+# What sums up the metrics of all tasks.
+ACC, DELTA = 'acc_mtl', 'delta_m'
+# What a task's loss, or gradient, is multiplied by, in the log as 'weight/task'.
+FACTORS = ('weight', 'aggregator')
 # Keys of a validation's log line that are no metrics.
 NO_METRICS = ('step', 'time', 'data_time')
 
@@ -39,6 +45,7 @@ class Run:
         metrics: The latest value of each metric, NaN where it is not finite.
         losses: The loss of each task, by its name in the log.
         history: Each metric over the validations.
+        weights: Weights of the tasks, ``weight/task``, and of their gradients, ``aggregator/task``.
         seconds: Median time of an iteration in the log, in s, or None without a log line.
         state: ``finished``, or what is wrong, in words.
     """
@@ -51,6 +58,7 @@ class Run:
     metrics: dict[str, float]
     losses: dict[str, Curve] = field(default_factory=dict)
     history: dict[str, Curve] = field(default_factory=dict)
+    weights: dict[str, Curve] = field(default_factory=dict)
     seconds: float | None = None
     state: str = FINISHED
 
@@ -67,14 +75,18 @@ class Run:
         }
 
     @property
+    def lower_is_better(self) -> set[str]:
+        """The metrics that the config's references mark as such."""
+        return {name for name, entry in self.references.items() if entry['lower_is_better']}
+
+    @property
     def main_metrics(self) -> list[str]:
-        """The metric of each task that the references name, else the task's first in the log."""
-        first: dict[str, str] = {}
-        for name in [*self.references, *(n for n in self.metrics if n != 'delta_m')]:
-            first.setdefault(task_of(name), name)
+        """The metrics of each task that the references name, else the task's first in the log."""
+        measured = by_task(name for name in self.metrics if name not in (ACC, DELTA))
+        main = {task: names[:1] for task, names in measured.items()} | by_task(self.references)
         order = list(self.cfg.model.get('order') or ())
         return sorted(
-            first.values(),
+            (name for names in main.values() for name in names),
             key=lambda name: order.index(task_of(name)) if task_of(name) in order else len(order),
         )
 
@@ -116,6 +128,7 @@ def read_run(folder: Path) -> Run:
     cfg = Config.fromfile(file, import_custom_modules=False, format_python_code=False)
     summary, result = _json(folder / 'summary.json'), _json(folder / 'result.json')
     losses: dict[str, Curve] = {}
+    weights: dict[str, Curve] = {}
     history: dict[str, Curve] = {}
     for name, value in (summary.get('untrained') or {}).items():
         history[name] = {0: _number(value)}
@@ -130,6 +143,8 @@ def read_run(folder: Path) -> Run:
             for name, value in line.items():
                 if name.rpartition('/')[2] == 'loss':
                     losses.setdefault(name, {})[last] = _number(value)
+                elif weight := _weight(name):
+                    weights.setdefault(weight, {})[last] = _number(value)
         else:
             epoch = int(line['step']) if by_epoch else epoch
             iteration = epoch * per_epoch if by_epoch and per_epoch else last
@@ -138,6 +153,7 @@ def read_run(folder: Path) -> Run:
                     history.setdefault(name, {})[iteration] = _number(value)
     history = {name: dict(sorted(curve.items())) for name, curve in history.items()}
     losses = {name: dict(sorted(curve.items())) for name, curve in losses.items()}
+    weights = {name: dict(sorted(curve.items())) for name, curve in weights.items()}
     trained = result.get('metrics') or summary.get('trained')
     metrics = trained or {n: list(c.values())[-1] for n, c in history.items() if max(c) > 0}
     config_name = summary.get('config') or next((p.name for p in folder.glob('*.py')), file.name)
@@ -151,6 +167,7 @@ def read_run(folder: Path) -> Run:
         metrics={name: _number(value) for name, value in metrics.items()},
         losses=losses,
         history=history,
+        weights=weights,
         seconds=median(seconds) if seconds else None,
     )
     run.state = _state(run, bool(result), summary, last, epoch)
@@ -184,6 +201,14 @@ def _name(folder: Path, config_name: str) -> str:
     if SEED_FOLDER.fullmatch(folder.name):
         return folder.parent.name
     return config_name if STAMP_FOLDER.fullmatch(folder.name) else folder.name
+
+
+def _weight(name: str) -> str:
+    """The name of a task's weight in the log: a task step has its own, as ``task/weight``."""
+    if name.partition('/')[0] in FACTORS:
+        return name
+    task, _, last = name.rpartition('/')
+    return f'weight/{task}' if task and last == 'weight' else ''
 
 
 def _lines(logs: Sequence[Path]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
@@ -17,13 +17,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmgradsplit.functional import delta_m
+from mmgradsplit.functional import acc_mtl, delta_m
 
-from .report_runs import FINISHED, Run, task_of
+from .report_runs import ACC, DELTA, FINISHED, Run, task_of
 
 # What of a config does not change what is trained.
 BESIDES = ('work_dir', 'experiment_name', 'launcher', 'randomness', 'resume')
-DELTA, SECONDS = 'delta_m', 'time (s)'
+SECONDS = 'time (s)'
+DECIMALS = {ACC: 4, SECONDS: 3}
 
 
 @dataclass
@@ -96,27 +97,28 @@ def _content(run: Run) -> str:
     return json.dumps(cfg, sort_keys=True, default=str)
 
 
-def set_delta_m(run: Run, references: Mapping[str, float]) -> None:
-    """Measure a run's ``delta_m`` against other references than its config's.
+def sum_up(run: Run, references: Mapping[str, float], lower_is_better: Iterable[str]) -> None:
+    """Set a run's ``acc_mtl`` and ``delta_m`` by other references than its config's.
 
-    It is left out where a task has no reference, or its metric is not there.
+    They are left out where a task has no reference, or its metric is not there.
     """
-    lower = [name for name, entry in run.references.items() if entry['lower_is_better']]
-    run.metrics.pop(DELTA, None)
+    for name in (ACC, DELTA):
+        run.metrics.pop(name, None)
     tasks = {task_of(name) for name in run.main_metrics}
     own = {name: value for name, value in references.items() if task_of(name) in tasks}
     measured = {name: run.metrics.get(name, math.nan) for name in own}
     if {task_of(name) for name in own} == tasks and all(map(math.isfinite, measured.values())):
-        run.metrics[DELTA] = delta_m(measured, own, lower)
+        run.metrics[ACC] = acc_mtl(measured, lower_is_better)
+        run.metrics[DELTA] = delta_m(measured, own, lower_is_better)
 
 
 def columns_of(rows: Sequence[Row], every: bool = False) -> list[str]:
-    """Metrics (the main ones, or every one), delta_m, cost and time, as far as any row has them."""
+    """Metrics (the main or all), acc_mtl, delta_m, cost and time, as far as any row has them."""
     names: dict[str, None] = {}
     for run in (run for row in rows for run in row.runs):
         names.update(dict.fromkeys(run.metrics if every else run.main_metrics))
-    names.pop(DELTA, None)
-    names.update(dict.fromkeys([DELTA, *(name for row in rows for name in row.extra), SECONDS]))
+    last = [ACC, DELTA, *(name for row in rows for name in row.extra), SECONDS]
+    names = {name: None for name in names if name not in last} | dict.fromkeys(last)
     return [name for name in names if any(row.values(name) for row in rows)]
 
 
@@ -140,7 +142,7 @@ def build_table(rows: Sequence[Row], style: box.Box = box.HEAVY_HEAD) -> Table:
 
 
 def _text(values: Sequence[float], column: str) -> str:
-    digits = 3 if column == SECONDS else 2
+    digits = DECIMALS.get(column, 2)
     if not values:
         return '-'
     text = f'{mean(values):.{digits}f}'

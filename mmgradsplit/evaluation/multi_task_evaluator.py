@@ -1,4 +1,7 @@
-"""Evaluates all tasks at once and sums them up as delta_m. May import mmengine, the mathematics."""
+"""Evaluates all tasks at once; sums them up as acc_mtl and delta_m.
+
+May import mmengine, the mathematics.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +9,7 @@ from typing import Any
 
 from mmengine.evaluator import Evaluator
 
-from mmgradsplit.functional import delta_m
+from mmgradsplit.functional import acc_mtl, by_task, delta_m
 from mmgradsplit.registry import EVALUATOR
 
 
@@ -17,13 +20,14 @@ class MultiTaskEvaluator(Evaluator):
     Args:
         evaluators: The evaluator of each task.
         sizes: Number of samples of each task's data set.
-        references: Single-task value of one metric a task, by the metric's full name, such as
-            ``{'pose/PCK': 88.2}``; where lower is better,
-            ``{'depth/rmse': dict(value=0.6, lower_is_better=True)}``. With it, ``delta_m`` is
-            among the metrics.
+        references: Single-task value of one metric of each task, or of several, by the metric's
+            full name, such as ``{'pose/PCK': 88.2}``; where lower is better,
+            ``{'depth/rmse': dict(value=0.6, lower_is_better=True)}``. With it, ``delta_m`` and
+            ``acc_mtl`` of these metrics are among the metrics. Of several metrics of a task, the
+            first is its main one.
 
     Raises:
-        ValueError: If the references do not name each task once, or one is zero or no number.
+        ValueError: If the references do not name a metric of each task, or one is not above 0.
     """
 
     def __init__(
@@ -42,17 +46,16 @@ class MultiTaskEvaluator(Evaluator):
                 if reference.get('lower_is_better', False):
                     self.lower_is_better.add(name)
                 reference = reference.get('value')
-            if not isinstance(reference, int | float) or reference == 0 or math.isnan(reference):
+            if not isinstance(reference, int | float) or not 0 < reference < math.inf:
                 raise ValueError(
                     f"references: the single-task value of '{name}' is {reference}; delta_m "
-                    'divides by it, so give the measured value'
+                    'divides by it, so give the measured value, a number above 0'
                 )
             self.references[name] = float(reference)
-        named = sorted(name.split('/')[0] for name in self.references)
-        if named and named != sorted(self.evaluators):
+        if self.references and set(by_task(self.references)) != set(self.evaluators):
             raise ValueError(
-                f'references must name one metric of each task {sorted(self.evaluators)} as '
-                f"'task/metric', got {sorted(self.references)}"
+                f'references must name one metric of each task {sorted(self.evaluators)}, or '
+                f"several, as 'task/metric', got {sorted(self.references)}"
             )
 
     @property
@@ -79,7 +82,8 @@ class MultiTaskEvaluator(Evaluator):
             size: Number of samples of all tasks together.
 
         Returns:
-            Metrics by ``task/metric``, and ``delta_m`` in percent where references are given.
+            Metrics by ``task/metric``, and where references are given ``acc_mtl`` (NaN where it is
+            not defined) and ``delta_m`` in percent.
 
         Raises:
             KeyError: If a reference names a metric that the task's evaluator does not give.
@@ -93,9 +97,7 @@ class MultiTaskEvaluator(Evaluator):
         if missing:
             raise KeyError(f'references name {missing}, but the metrics are {sorted(metrics)}')
         if self.references:
-            metrics['delta_m'] = delta_m(
-                {name: metrics[name] for name in self.references},
-                self.references,
-                self.lower_is_better,
-            )
+            named = {name: metrics[name] for name in self.references}
+            metrics['acc_mtl'] = acc_mtl(named, self.lower_is_better)
+            metrics['delta_m'] = delta_m(named, self.references, self.lower_is_better)
         return metrics

@@ -3,10 +3,11 @@
 May import torch, numpy and SciPy only.
 """
 
+from .acc_mtl import acc_mtl
 from .achievement import amtl_weights, dtp_weights
 from .agreement import Agreement, relation_agreement
 from .allocation import allocations
-from .delta_m import delta_m
+from .delta_m import by_task, delta_m
 from .filter_groups import Span, filter_groups, spans
 from .gradients import conflict_frequency, cosine_matrix, loss_change
 from .layers import weighted_layers
@@ -23,9 +24,11 @@ __all__ = [
     'Agreement',
     'RepeatedChanges',
     'Span',
+    'acc_mtl',
     'allocations',
     'amtl_weights',
     'by_name',
+    'by_task',
     'conflict_frequency',
     'cosine_matrix',
     'delta_m',

@@ -1,6 +1,14 @@
-"""The summary of a multi-task network's accuracies, delta_m. May import nothing."""
+"""A multi-task network compared with the single-task ones, delta_m. May import nothing."""
 
 from collections.abc import Iterable, Mapping
+
+
+def by_task(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names of metrics by task, which is what a name like ``'task/metric'`` begins with."""
+    tasks: dict[str, list[str]] = {}
+    for name in names:
+        tasks.setdefault(name.partition('/')[0], []).append(name)
+    return tasks
 
 
 def delta_m(
@@ -10,10 +18,11 @@ def delta_m(
 ) -> float:
     """Mean relative improvement over the single-task networks (GradSplit, section 4.1).
 
-    ``delta_m = 100 / T * sum_i (-1)^{l_i} (M_m,i - M_s,i) / M_s,i``.
+    ``delta_m = 100 / T * sum_i (-1)^{l_i} (M_m,i - M_s,i) / M_s,i``. Of a task with several metrics
+    the mean over them counts; so it is AMTL's ``Delta_MTL`` (its supplement, Tables C to H).
 
     Args:
-        multi_task: Value of each metric of the multi-task network.
+        multi_task: Value of each metric of the multi-task network, by ``task/metric``.
         single_task: Value of the same metrics of the single-task networks, none of them zero.
         lower_is_better: Names of the metrics of which a lower value is better.
 
@@ -29,10 +38,15 @@ def delta_m(
             f'{sorted(single_task)}'
         )
     lower = set(lower_is_better)
+    tasks = by_task(single_task)
     total = 0.0
-    for name, reference in single_task.items():
-        if reference == 0:
-            raise ValueError(f'delta_m divides by the single-task value of {name}, which is 0')
-        sign = -1.0 if name in lower else 1.0
-        total += sign * (multi_task[name] - reference) / reference
-    return 100.0 * total / len(single_task)
+    for names in tasks.values():
+        change = 0.0
+        for name in names:
+            reference = single_task[name]
+            if reference == 0:
+                raise ValueError(f'delta_m divides by the single-task value of {name}, which is 0')
+            sign = -1.0 if name in lower else 1.0
+            change += sign * (multi_task[name] - reference) / reference
+        total += change / len(names)
+    return 100.0 * total / len(tasks)

@@ -1,4 +1,4 @@
-"""Losses and metrics of several runs over the iterations, as small multiples.
+"""Losses, metrics and weights of several runs over the iterations, as small multiples.
 
 May import numpy and matplotlib's object interface.
 """

@@ -7,6 +7,7 @@ import math
 import re
 import runpy
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ import numpy as np
 import pytest
 from fixtures_training import ALL, SIZE, load, run, scalars, tiny_config, write_data
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from rich.console import Console
+from toy_joint import TASKS, joint_config
+from toy_weighting import AMTL
+from toy_weighting import config as weighted_config
 
 from mmgradsplit.apis.report import report
 from mmgradsplit.apis.report_runs import find_runs, read_run
@@ -36,6 +41,8 @@ def write_run(
     references: dict | None = None,
     train_cfg: dict | None = None,
     stamp: str = '20260101_000000',
+    logged: dict[str, float] | None = None,
+    trained: dict[str, float] | None = None,
     **options: Any,
 ) -> Path:
     """A work dir of 4 epochs of 10 iterations as mmengine and our hooks leave it."""
@@ -57,10 +64,11 @@ def write_run(
         for i in (5, 10):
             step = 10 * (epoch - 1) + i
             losses = {'pose/loss': loss / step, 'pose/loss_kpt': 3.0, 'depth/loss': 2.0}
+            losses |= {name: step * value for name, value in (logged or {}).items()}
             lines.append({'pose.lr': 1, **losses, 'time': 0.1 * step, 'iter': step, 'step': step})
         lines.append({'pose/PCK': 10.0 * epoch, 'depth/rmse': 9.0, 'time': 7.0, 'step': epoch})
     (logs / 'scalars.json').write_text('\n'.join(map(json.dumps, lines)))
-    metrics = {'pose/Elbow PCK': 1.0, 'pose/PCK': pose, 'depth/rmse': depth}
+    metrics = {'pose/Elbow PCK': 1.0, 'pose/PCK': pose, 'depth/rmse': depth, **(trained or {})}
     summary = dict(config='net.py', seed=seed, iterations=10 * epochs, epochs=epochs,
                    untrained={'pose/PCK': 2.0}, trained=metrics)  # fmt: skip
     (folder / 'summary.json').write_text(json.dumps(summary))
@@ -213,14 +221,61 @@ def test_rows_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert [row.name for row in rows] == [str(tmp_path / stamp) for stamp in stamps]
 
 
-# ---- delta_m ----
+# ---- acc_mtl and delta_m ----
+
+
+def test_what_sums_up_is_no_task_and_stands_behind_the_metrics(tmp_path: Path) -> None:
+    sums = {'acc_mtl': 0.12346, 'delta_m': -3.0}
+    folder = write_run(tmp_path / 'run', trained=sums, references={})
+    assert read_run(folder).main_metrics == ['pose/Elbow PCK', 'depth/rmse']
+    (row,), text = shown(folder, out=tmp_path / 'out')
+    assert row.values('acc_mtl') == [0.12346]
+    assert '0.1235' in text
+    header = (tmp_path / 'out/report.md').read_text().splitlines()[0]
+    columns = [cell.strip() for cell in header.strip('|').split('|')]
+    assert columns[:5] == ['run', 'pose/Elbow PCK', 'depth/rmse', 'acc_mtl', 'delta_m']
+
+
+def test_all_metrics_that_the_references_name_are_shown(tmp_path: Path) -> None:
+    references = {**REFERENCES, 'pose/Elbow PCK': 4.0}
+    run = write_run(tmp_path / 'run', references=references)
+    # A config that is written to a file has its keys sorted.
+    assert read_run(run).main_metrics == ['pose/Elbow PCK', 'pose/PCK', 'depth/rmse']
+    single = write_run(tmp_path / 'single', references={'pose/PCK': 1.0, 'pose/Elbow PCK': 1.0})
+    summary = json.loads((single / 'summary.json').read_text())
+    summary['trained'] = {'pose/PCK': 50.0, 'pose/Elbow PCK': 4.0}
+    (single / 'summary.json').write_text(json.dumps(summary))
+    (row,), _ = shown(run, references=[single, 'depth/rmse=0.5'])
+    # pose: 60 for 50 and 1 for 4; depth: 0.6 for 0.5.
+    assert row.values('delta_m') == [pytest.approx(((20 - 75) / 2 - 20) / 2)]
+    assert row.values('acc_mtl') == [pytest.approx(((0.6 * 0.01) ** 0.5 / 0.6) ** 0.5)]
 
 
 def test_delta_m_against_values(tmp_path: Path) -> None:
     run = write_run(tmp_path / 'run', pose=66.0, depth=0.9)
     (row,), text = shown(run, references=['pose/PCK=60', 'depth/rmse=0.6'])
     assert row.values('delta_m') == [pytest.approx((10 - 50) / 2)]  # lower is better for rmse
-    assert 'relative to pose/PCK 60.00, depth/rmse 0.60' in text
+    assert row.values('acc_mtl') == [pytest.approx((0.66 / 0.9) ** 0.5)]
+    assert 'relative to pose/PCK 60.00, depth/rmse 0.60 (lower is better).' in text
+
+
+def test_the_direction_of_a_metric_is_that_of_any_config(tmp_path: Path) -> None:
+    """Of a row, or of a reference; else higher is better."""
+    told = write_run(tmp_path / 'told')
+    silent = write_run(tmp_path / 'silent', pose=66.0, depth=0.9, references={'pose/PCK': 1.0})
+    values = ['pose/PCK=60', 'depth/rmse=0.6']
+    (_, row), _ = shown(told, silent, references=values)
+    assert row.values('delta_m') == [pytest.approx((10 - 50) / 2)]
+    (row,), text = shown(silent, references=values)
+    assert row.values('delta_m') == [pytest.approx((10 + 50) / 2)]
+    assert 'lower is better' not in text
+    single = write_run(
+        tmp_path / 'single', references={'depth/rmse': dict(value=1.0, lower_is_better=True)}
+    )
+    summary = json.loads((single / 'summary.json').read_text())
+    (single / 'summary.json').write_text(json.dumps(summary | dict(trained={'depth/rmse': 0.6})))
+    (row,), _ = shown(silent, references=['pose/PCK=60', single])
+    assert row.values('delta_m') == [pytest.approx((10 - 50) / 2)]
 
 
 def test_delta_m_against_single_task_runs(tmp_path: Path) -> None:
@@ -348,6 +403,61 @@ def test_tool(
     ]  # fmt: skip
     assert '60.00' in capsys.readouterr().out
     assert '10.00' in (tmp_path / 'out/report.md').read_text()  # delta_m
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, *work_dirs: Path) -> dict[str, list]:
+    """What the picture of a report shows: the points of all lines, by the plot's title."""
+    figures: list[Figure] = []
+    module = import_module('mmgradsplit.apis.report')  # the package has a function of this name
+    monkeypatch.setattr(module, 'save_figure', lambda figure, path: figures.append(figure))
+    shown(*work_dirs, out=work_dirs[0] / 'report')
+    return {
+        axes.get_title(loc='left'): [line.get_xydata().tolist() for line in axes.lines]  # type: ignore[union-attr]
+        for axes in figures[0].axes
+    }
+
+
+def test_weights_are_drawn_where_there_are_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = {'weight/pose': 0.5, 'weight/depth': 0.25, 'aggregator/pose': 2.0}
+    names = ['plain', 'joint', 'in_turn']
+    logged = [{}, both, {'pose/weight': 0.125, 'pose/weight_decay': 9.0}]
+    plain, joint, in_turn = (
+        write_run(tmp_path / name, logged=values, name=name)
+        for name, values in zip(names, logged, strict=True)
+    )
+    usual = ['pose/loss', 'depth/loss', 'pose/PCK', 'depth/rmse']
+    assert list(drawn(monkeypatch, plain)) == usual
+    plots = drawn(monkeypatch, plain, joint, in_turn)
+    assert list(plots) == [*usual, 'weight/pose', 'weight/depth', 'aggregator/pose']
+    steps = range(5, 45, 5)
+    assert plots['weight/pose'] == [[[x, x / 2] for x in steps], [[x, x / 8] for x in steps]]
+    assert plots['weight/depth'] == [[[x, x / 4] for x in steps]]
+    assert plots['aggregator/pose'] == [[[x, 2 * x] for x in steps]]
+
+
+def test_the_weights_of_real_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AMTL's in joint training, above PCGrad, and in task steps."""
+    joint, in_turn = (weighted_config(tmp_path, AMTL, validated=True) for _ in range(2))
+    joint.optim_wrapper.aggregator = dict(type='torchjd.PCGrad')
+    in_turn.train_dataloader = dict.fromkeys(TASKS, joint_config(tmp_path).train_dataloader)
+    in_turn.train_cfg = dict(type='RoundRobinTrainLoop', max_epochs=2, iters_per_epoch=3)
+    run(joint, tmp_path / 'joint')
+    run(in_turn, tmp_path / 'in_turn')
+    plots = drawn(monkeypatch, tmp_path / 'joint', tmp_path / 'in_turn')
+    logs = [
+        [line for line in scalars(tmp_path / name) if 'add/loss' in line]
+        for name in ('joint', 'in_turn')
+    ]
+    for task in TASKS:
+        assert plots[f'weight/{task}'] == [
+            [[line['iter'], line[f'weight/{task}']] for line in logs[0]],
+            [[line['iter'], line[f'{task}/weight']] for line in logs[1]],
+        ]
+        assert plots[f'aggregator/{task}'] == [
+            [[line['iter'], line[f'aggregator/{task}']] for line in logs[0]]
+        ]
 
 
 def test_curves_show_the_values_one_line_a_run_one_colour_a_name() -> None:

@@ -170,25 +170,29 @@ def cells(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line] for line in lines]
 
 
-def test_the_main_metric_comes_first_and_delta_m_last() -> None:
+def test_the_main_metric_comes_first_and_the_sums_last() -> None:
     trained = {'a/x': 1.0, 'delta_m': 12.0, 'a/y': 60.0, 'b/z/top1': 30.0}
     baseline = {'b/z/top1': 20.0, 'a/y': 55.0, 'delta_m': 99.0}
     references = {'a/y': 50.0, 'b/z/top1': 20.0}
     columns = {'trained': trained, 'multi-head baseline': baseline}
     header, _, *rows = cells(render_table(columns, references))
     assert header == ['metric', 'trained', 'multi-head baseline', 'single-task reference']
-    # delta_m by the formula of section 4.1: the mean of 20 % and 50 %, and of 10 % and 0 %.
+    # delta_m by the formula of section 4.1: the mean of 20 % and 50 %, and of 10 % and 0 %;
+    # acc_mtl is the square root of 0.6 * 0.3, 0.55 * 0.2 and 0.5 * 0.2.
     assert rows == [
         ['a/y', '60.00', '55.00', '50.00'],
         ['a/x', '1.00', '-', '-'],
         ['b/z/top1', '30.00', '20.00', '20.00'],
+        ['acc_mtl', '0.4243', '0.3317', '0.3162'],
         ['delta_m', '35.00', '5.00', '0.00'],
     ]
 
 
 def test_lower_may_be_better() -> None:
     text = render_table({'trained': {'depth/rmse': 0.5}}, {'depth/rmse': 1.0}, {'depth/rmse'})
-    assert cells(text)[-1] == ['delta_m', '50.00', '0.00']
+    assert cells(text)[-2:] == [['acc_mtl', '2.0000', '1.0000'], ['delta_m', '50.00', '0.00']]
+    text = render_table({'trained': {'depth/rmse': 0.0}}, {'depth/rmse': 1.0}, {'depth/rmse'})
+    assert cells(text)[-2] == ['acc_mtl', '-', '1.0000']
 
 
 DISTRIBUTED = """

@@ -1,4 +1,4 @@
-"""The evaluator of all tasks: who gets which batch, names, and delta_m."""
+"""The evaluator of all tasks: who gets which batch, names, acc_mtl and delta_m."""
 
 import math
 from collections.abc import Sequence
@@ -18,6 +18,28 @@ class Mean(BaseMetric):
 
     def compute_metrics(self, results: list[float]) -> dict[str, float]:
         return {'mean': sum(results) / len(results), 'number': len(results)}
+
+
+class Given(BaseMetric):
+    """Values that are given."""
+
+    def __init__(self, values: dict[str, float]) -> None:
+        super().__init__()
+        self.values = values
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        self.results += data_samples
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        return self.values
+
+
+def summed_up(values: dict[str, dict[str, float]], references: dict) -> dict[str, float]:
+    evaluators = {task: Evaluator([Given(metrics)]) for task, metrics in values.items()}
+    built = MultiTaskEvaluator(evaluators, dict.fromkeys(values, 1), references)
+    for task in values:
+        built.process([{}], dict(task=task))
+    return built.evaluate(len(values))
 
 
 def evaluator(references: dict | None = None) -> MultiTaskEvaluator:
@@ -65,13 +87,46 @@ def test_delta_m_by_hand() -> None:
     assert measured({'depth/mean': 2.0, 'pose/mean': 70.0})['delta_m'] == 0
 
 
+def test_several_metrics_a_task_give_the_paper_s_numbers() -> None:
+    """AMTL, supplement, Table C: single-task, and AMTL's row."""
+    metrics = summed_up(
+        dict(
+            seg=dict(mIoU=43.44, aAcc=1.0),
+            depth=dict(rmse=0.5670, delta1=82.11),
+            normal={'mean': 20.8688, 'median': 15.1885, '11.25': 39.43},
+        ),
+        {
+            'depth/delta1': 80.54,
+            'depth/rmse': dict(value=0.5801, lower_is_better=True),
+            'normal/mean': dict(value=19.4138, lower_is_better=True),
+            'normal/median': dict(value=13.2616, lower_is_better=True),
+            'normal/11.25': 45.36,
+            'seg/mIoU': 44.49,
+        },
+    )
+    assert metrics['acc_mtl'] == pytest.approx(0.3831, abs=1e-4)
+    assert metrics['delta_m'] == pytest.approx(-3.98, abs=0.02)
+
+
+def test_a_network_that_is_not_trained_can_be_validated() -> None:
+    references = {'seg/mIoU': 50.0, 'depth/rmse': dict(value=0.5, lower_is_better=True)}
+    metrics = summed_up(dict(seg=dict(mIoU=0.0), depth=dict(rmse=1.0)), references)
+    assert metrics['acc_mtl'] == 0
+    assert metrics['delta_m'] == -100
+    metrics = summed_up(dict(seg=dict(mIoU=50.0), depth=dict(rmse=0.0)), references)
+    assert math.isnan(metrics['acc_mtl'])
+    assert metrics['delta_m'] == 50
+
+
 @pytest.mark.parametrize(
     ('references', 'message'),
     [
         ({'pose/mean': 80.0}, 'must name one metric of each task'),
-        ({'pose/mean': 80.0, 'pose/number': 3.0, 'depth/mean': 1.0}, 'must name one metric'),
+        ({'pose/mean': 80.0, 'pose/number': 3.0}, 'must name one metric of each task'),
         ({'pose/mean': 80.0, 'normals/mean': 1.0}, 'must name one metric'),
         ({'pose/mean': 0.0, 'depth/mean': 1.0}, "'pose/mean' is 0.0"),
+        ({'pose/mean': -8.0, 'depth/mean': 1.0}, "'pose/mean' is -8.0.*a number above 0"),
+        ({'pose/mean': math.inf, 'depth/mean': 1.0}, "'pose/mean' is inf"),
         ({'pose/mean': None, 'depth/mean': 1.0}, "'pose/mean' is None"),
         ({'pose/mean': math.nan, 'depth/mean': 1.0}, "'pose/mean' is nan"),
         ({'pose/mean': dict(lower_is_better=True), 'depth/mean': 1.0}, "'pose/mean' is None"),

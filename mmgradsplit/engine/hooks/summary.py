@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmgradsplit.engine.tracing import without_trace
-from mmgradsplit.functional import delta_m
+from mmgradsplit.functional import acc_mtl, delta_m
 from mmgradsplit.registry import HOOKS
 
 from .checkpoint import AtomicBackend
@@ -24,6 +24,8 @@ from .checkpoint import AtomicBackend
 Metrics = dict[str, float | None]
 
 FILE = 'summary.json'
+# Of all tasks, and their decimals.
+SUMS = {'acc_mtl': 4, 'delta_m': 2}
 UNTRAINED, TRAINED, BASELINE, REFERENCE = (
     'untrained', 'trained', 'multi-head baseline', 'single-task reference',
 )  # fmt: skip
@@ -137,12 +139,12 @@ def render_table(
 
     Args:
         columns: Metrics by name, for each column.
-        references: Single-task value of each task's main metric.
+        references: Single-task values of one or several metrics of each task.
         lower_is_better: Names of the metrics of which a lower value is better.
 
     Returns:
-        A row for each metric: task after task, the main metric of each task first, and delta_m
-        last. A value that is not known is a dash.
+        A row for each metric: task after task, those of the references first, and acc_mtl and
+        delta_m last. A value that is not known is a dash.
     """
     columns = {name: dict(metrics) for name, metrics in columns.items() if metrics}
     for metrics in columns.values():
@@ -150,15 +152,18 @@ def render_table(
         known = {name: value for name, value in values.items() if value is not None}
         if references and len(known) == len(references):
             # With these references, whatever those of the baseline's own run were.
+            metrics['acc_mtl'] = acc_mtl(known, lower_is_better)
             metrics['delta_m'] = delta_m(known, references, lower_is_better)
     if references:
-        columns[REFERENCE] = {**references, 'delta_m': 0.0}
+        columns[REFERENCE] = {
+            **references, 'acc_mtl': acc_mtl(references, lower_is_better), 'delta_m': 0.0,
+        }  # fmt: skip
     table = Table(box=box.MARKDOWN)
     table.add_column('metric')
     for name in columns:
         table.add_column(name, justify='right')
     for row in _rows(columns, references):
-        table.add_row(row, *(_format(metrics.get(row)) for metrics in columns.values()))
+        table.add_row(row, *(_format(row, metrics.get(row)) for metrics in columns.values()))
     text = io.StringIO()
     Console(file=text, width=200, color_system=None).print(table)
     return '\n'.join(line for line in text.getvalue().splitlines() if line.strip())
@@ -167,9 +172,9 @@ def render_table(
 def _rows(columns: Mapping[str, Metrics], references: Mapping[str, float]) -> list[str]:
     names = list(dict.fromkeys(name for metrics in columns.values() for name in metrics))
     tasks = list(dict.fromkeys(_task(name) for name in names))
-    # Sorting is stable: within a task, its main metric moves to the front.
+    # Sorting is stable: within a task, what the references name moves to the front.
     order = sorted(names, key=lambda name: (tasks.index(_task(name)), name not in references))
-    return [name for name in order if name != 'delta_m'] + ['delta_m'] * ('delta_m' in names)
+    return [name for name in order if name not in SUMS] + [name for name in SUMS if name in names]
 
 
 def _task(name: str) -> str:
@@ -177,8 +182,8 @@ def _task(name: str) -> str:
     return task if slash else ''
 
 
-def _format(value: float | None) -> str:
-    return '-' if value is None else f'{value:.2f}'
+def _format(name: str, value: float | None) -> str:
+    return '-' if value is None or math.isnan(value) else f'{value:.{SUMS.get(name, 2)}f}'
 
 
 def _numbers(metrics: Mapping[str, Any]) -> Metrics:
