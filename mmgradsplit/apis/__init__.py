@@ -1,5 +1,6 @@
 """What a notebook imports, and the tools call. May import all of mmgradsplit."""
 
+from .comparison import compare_methods
 from .complexity import measure_complexity
 from .complexity_report import report_complexity, report_published
 from .conflicts import conflict_maps
@@ -16,6 +17,7 @@ from .threshold_sweep import sweep_thresholds
 from .train import train
 
 __all__ = [
+    'compare_methods',
     'compare_relations',
     'conflict_maps',
     'estimate_relations',

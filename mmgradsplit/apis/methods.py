@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from mmgradsplit.models.weightings.scalarizers import TORCHJD, scalarizers
 from mmgradsplit.optim.aggregators import known_aggregators
+from mmgradsplit.registry import MODELS
 
 UNIFORM = 'uniform'
 WEIGHTING, WRAPPER, AGGREGATOR = 'model.weighting', 'optim_wrapper', 'optim_wrapper.aggregator'
@@ -101,7 +102,8 @@ def use_method(
 ) -> None:
     """Let a config train by a method, in place of what it trains by.
 
-    Its optimizer stays; GradSplit's mask, another aggregator or weighting give way.
+    Its optimizer stays; GradSplit's mask, another aggregator or weighting give way. Where the
+    method follows the accuracies of the validation, there is one after every epoch.
 
     Args:
         cfg: A multi-task config, joint or round-robin; it changes.
@@ -122,6 +124,9 @@ def use_method(
             cfg.optim_wrapper[key] = value
     cfg.optim_wrapper['type'] = 'OptimWrapper'
     cfg.merge_from_dict(options)
+    if follows_validation(cfg):
+        cfg.train_cfg.update(val_begin=1, val_interval=1)
+        cfg.train_cfg.pop('dynamic_intervals', None)
     kind = cfg.model.get('weighting', {}).get('type')
     if kind == 'GradNormWeighting':
         optimizer = cfg.optim_wrapper.optimizer
@@ -135,6 +140,14 @@ def use_method(
     elif kind == 'AMTLWeighting':
         _need(name, references, 'the single-task accuracy of each task')
         cfg.model.weighting.references = dict(references or {})
+
+
+def follows_validation(cfg: Mapping[str, Any]) -> bool:
+    """Whether the weighting of a config follows the accuracies of the validation."""
+    kind = ((cfg.get('model') or {}).get('weighting') or {}).get('type')
+    if isinstance(kind, str):
+        kind = None if kind.startswith(TORCHJD) else MODELS.get(kind)
+    return 'metrics' in getattr(kind, 'needs', ())
 
 
 def _need(name: str, given: Any, words: str) -> None:

@@ -3,11 +3,9 @@
 May import all of mmgradsplit.
 """
 
-import hashlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +16,23 @@ from rich.console import Console
 from rich.table import Table
 
 from mmgradsplit.engine.hooks.checkpoint import AtomicBackend
-from mmgradsplit.functional import by_name, relation_mask, relative_change, summarize_changes
+from mmgradsplit.functional import (
+    by_name,
+    by_task,
+    relation_mask,
+    relative_change,
+    summarize_changes,
+)
 from mmgradsplit.visualization import draw_relations, save_figure
 
+from .measured import metric_by_task, provenance, references_of
+from .ownership import config_content, owned
 from .preparation import prepare, use_mixed_precision
 from .tasks import select_tasks
-from .trainings import Training, config_content, owned, run_trainings
+from .trainings import Training, run_trainings
 
 FILE = 'relations.json'
 PICTURE = 'relations.png'
-PACKAGES = ('mmgradsplit', 'torch', 'mmengine', 'mmcv', 'mmpretrain', 'mmpose', 'mmseg')
 
 
 def estimate_relations(
@@ -55,7 +60,7 @@ def estimate_relations(
         out: Folder of the results. By default ``work_dirs/<name of the config file>_relations``.
         repeat: Number of seeds, from ``randomness.seed`` of the config on (0 if it has none).
         metrics: The accuracy of each task, as ``task/metric``. By default, what
-            ``val_cfg.references`` names.
+            ``val_cfg.references`` names, the first of each task.
         threshold: Of the relation mask; by default, the config's.
         gpus: GPUs to spread the trainings over.
         processes: Trainings at once; by default, one a GPU.
@@ -86,7 +91,10 @@ def estimate_relations(
         raise ValueError(
             f'relations are between tasks: model.tasks must have at least two, got {tasks}'
         )
-    main, lower = _main_metrics(cfg, tasks, metrics)
+    references, lower = references_of(cfg)
+    first = [names[0] for names in by_task(references).values()]
+    where = 'in val_cfg.references or by --metrics'
+    main = metric_by_task(first if metrics is None else metrics, tasks, where)
     wrapper = cfg.get('optim_wrapper', {})
     if threshold is None:
         threshold = float(wrapper.get('threshold', -0.01))
@@ -121,14 +129,7 @@ def estimate_relations(
                 accuracies={
                     f'{name}, seed {seed}': values for (name, seed), values in accuracies.items()
                 },
-                provenance=dict(
-                    config=Path(cfg.filename).name if cfg.filename else None,
-                    config_sha256=hashlib.sha256(
-                        json.dumps(content, sort_keys=True).encode()
-                    ).hexdigest(),
-                    seeds=seeds,
-                    versions={name: import_module(name).__version__ for name in PACKAGES},
-                ),
+                provenance=provenance(cfg, content, seeds),
             ),
             indent=2,
         )
@@ -202,26 +203,6 @@ def relation_table(
     if unsettled is not None and unsettled.any():
         table.caption = '?: the spread over the seeds does not settle the side of the threshold'
     return table
-
-
-def _main_metrics(
-    cfg: Config, tasks: Sequence[str], metrics: Sequence[str] | None
-) -> tuple[dict[str, str], set[str]]:
-    """The accuracy of each task, and of which of them a lower value is better."""
-    references = (cfg.get('val_cfg') or {}).get('references') or {}
-    names = list(references) if metrics is None else list(metrics)
-    main = {name.split('/')[0]: name for name in names}
-    if sorted(main) != sorted(tasks) or len(names) != len(tasks):
-        raise ValueError(
-            f'the accuracy of each task {list(tasks)} must be named once, as task/metric, in '
-            f'val_cfg.references or by --metrics; got {names}'
-        )
-    lower = {
-        name
-        for name, value in references.items()
-        if isinstance(value, Mapping) and value.get('lower_is_better', False)
-    }
-    return main, lower
 
 
 def _accuracy(training: Training, result: Mapping[str, float], metric: str, root: Path) -> float:

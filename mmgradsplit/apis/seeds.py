@@ -11,8 +11,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from .ownership import config_content, owned
 from .preparation import prepare, use_mixed_precision
-from .trainings import Training, config_content, owned, run_trainings
+from .trainings import Training, run_trainings
 
 
 def train_seeds(

@@ -10,23 +10,23 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock, Timeout
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmgradsplit.engine.hooks.checkpoint import AtomicBackend
 from mmgradsplit.registry import ALLOCATORS
 
+from . import training_process
+from .forked_training import ForkedTraining
+from .methods import follows_validation
 from .training_process import CONFIG, RESULT
 
 # Hooks that only show what was trained.
@@ -81,13 +81,15 @@ class Training:
     def write(self, root: Path) -> None:
         """Write the config of the run.
 
-        It is validated once, after its last epoch, whatever ``val_interval`` says.
+        It is validated once, after its last epoch, whatever ``val_interval`` says, unless its
+        weighting follows the validation.
         """
         cfg = copy.deepcopy(self.cfg)
         cfg.setdefault('randomness', {})
         cfg.randomness['seed'] = self.seed
-        cfg.train_cfg['val_begin'] = cfg.train_cfg.max_epochs + 1
-        cfg.train_cfg.pop('dynamic_intervals', None)
+        if not follows_validation(cfg):
+            cfg.train_cfg['val_begin'] = cfg.train_cfg.max_epochs + 1
+            cfg.train_cfg.pop('dynamic_intervals', None)
         cfg.custom_hooks = [
             hook
             for hook in cfg.get('custom_hooks') or []
@@ -130,70 +132,6 @@ class Training:
         return iteration * self.steps_per_iteration
 
 
-def config_content(cfg: Config) -> dict[str, Any]:
-    """What decides a training but for its seed, as JSON holds it; ``seed`` is the first seed."""
-    kept = {
-        key: value
-        for key, value in cfg.to_dict().items()
-        if key not in ('work_dir', 'launcher', 'randomness')
-    }
-    kept['seed'] = (cfg.get('randomness') or {}).get('seed') or 0
-    return json.loads(json.dumps(kept, default=str))
-
-
-@contextmanager
-def owned(root: Path, contents: Mapping[str, Any], key: str) -> Iterator[None]:
-    """Own a folder of trainings: one process at a time, and no config under another's name.
-
-    Args:
-        root: The folder; it is made.
-        contents: What decides the trainings, by name of the config; ``trainings.json`` keeps it.
-        key: Option that chooses the folder, for messages.
-
-    Raises:
-        BlockingIOError: If another process works in the folder.
-        ValueError: If the folder holds trainings of another config of such a name; they stay.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(root / '.lock')
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise BlockingIOError(
-            f"another process works in '{root}'; let it finish, or choose another {key}"
-        ) from None
-    try:
-        path = root / 'trainings.json'
-        earlier = json.loads(path.read_text()) if path.is_file() else {}
-        for name, content in contents.items():
-            differences = list(_differences(earlier.get(name, content), content))
-            if differences:
-                raise ValueError(
-                    f"'{root}' holds trainings of '{name}' with another config, which are kept; "
-                    f'choose another {key}. It differs in: {"; ".join(differences[:5])}'
-                )
-        text = json.dumps({**earlier, **contents}, indent=2, sort_keys=True) + '\n'
-        AtomicBackend().put(text.encode(), path)
-        yield
-    finally:
-        lock.release()
-
-
-def _differences(old: Any, new: Any, key: str = '') -> Iterator[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        for name in sorted({*old, *new}):
-            yield from _differences(
-                old.get(name, 'nothing'), new.get(name, 'nothing'), f'{key}.{name}'.lstrip('.')
-            )
-    elif old != new:
-        yield f'{key} was {_short(old)}, is {_short(new)}'
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) < 60 else text[:57] + '...'
-
-
 def run_trainings(
     trainings: Sequence[Training],
     root: Path,
@@ -219,20 +157,47 @@ def run_trainings(
     Raises:
         RuntimeError: If trainings failed, after all others have been finished.
     """
+    failed = try_trainings(trainings, root, gpus, processes, console)
+    raise_failed(failed, len(trainings), root)
+    return {training: training.result(root) or {} for training in trainings}
+
+
+def try_trainings(
+    trainings: Sequence[Training],
+    root: Path,
+    gpus: Sequence[str] = (),
+    processes: int | None = None,
+    console: Console | None = None,
+    others: Sequence[Training] = (),
+) -> dict[Training, str]:
+    """As :func:`run_trainings`, for who goes on where trainings fail.
+
+    Args:
+        trainings: The trainings.
+        root: Folder of all of them.
+        gpus: Names of the GPUs to spread them over; without, the default device.
+        processes: Trainings at once; by default, one a GPU.
+        console: For progress and results.
+        others: What comes before and after: progress and time left are over all.
+
+    Returns:
+        The last lines of the output of each training that failed.
+    """
     console = console or Console()
     processes = processes or max(1, len(gpus))
     waiting = [t for t in trainings if t.result(root) is None]
     if len(waiting) < len(trainings):
         console.print(f'{len(trainings) - len(waiting)} of {len(trainings)} are finished already.')
-    running: dict[Training, tuple[subprocess.Popen, str | None, float]] = {}
+    running: dict[Training, tuple[subprocess.Popen | ForkedTraining, str | None, float]] = {}
     failed: dict[Training, str] = {}
     progress = Progress(
         TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
         TextColumn('steps, left:'), TimeRemainingColumn(),
         console=console, speed_estimate_period=900,
     )  # fmt: skip
+    elsewhere = sum(t.done(root) for t in others)
     with progress:
-        bar = progress.add_task('', total=sum(t.steps for t in trainings))
+        bar = progress.add_task('', total=sum(t.steps for t in [*trainings, *others]))
         try:
             while waiting or running:
                 while waiting and len(running) < processes:
@@ -242,7 +207,7 @@ def run_trainings(
                     running[training] = (_start(training, root, gpu), gpu, time.monotonic())
                 progress.update(
                     bar,
-                    completed=sum(t.done(root) for t in trainings),
+                    completed=elsewhere + sum(t.done(root) for t in trainings),
                     description=', '.join(t.name for t in running),
                 )
                 time.sleep(POLL_SECONDS)
@@ -257,33 +222,49 @@ def run_trainings(
                         console.print(f'[red]{training.title}: failed[/red]')
                     else:
                         console.print(f'{training.title}: {_text(metrics)} ({minutes:.1f} min)')
-            progress.update(bar, completed=sum(t.done(root) for t in trainings), description='')
+            completed = elsewhere + sum(t.done(root) for t in trainings)
+            progress.update(bar, completed=completed, description='')
         finally:
             for process, _, _ in running.values():
                 process.terminate()
             for process, _, _ in running.values():
                 process.wait()
+    return failed
+
+
+def raise_failed(failed: Mapping[Training, str], number: int, root: Path) -> None:
+    """Say which trainings failed.
+
+    Args:
+        failed: The last lines of their outputs.
+        number: How many trainings there are in all.
+        root: Folder of all of them.
+
+    Raises:
+        RuntimeError: If any failed.
+    """
     if failed:
         texts = [
             f'--- {training.title} ({training.folder(root) / OUTPUT}):\n{text}'
             for training, text in failed.items()
         ]
         raise RuntimeError(
-            f'{len(failed)} of {len(trainings)} trainings failed; the others are finished and '
+            f'{len(failed)} of {number} trainings failed; the others are finished and '
             f'kept. Mend what the messages say and start again:\n' + '\n'.join(texts)
         )
-    return {training: training.result(root) or {} for training in trainings}
 
 
-def _start(training: Training, root: Path, gpu: str | None) -> subprocess.Popen:
+def _start(training: Training, root: Path, gpu: str | None) -> subprocess.Popen | ForkedTraining:
     training.write(root)
     folder = training.folder(root)
+    if get_device() == 'cpu':
+        return ForkedTraining(folder, folder / OUTPUT)
     env = dict(os.environ)
     if gpu is not None:
         env['CUDA_VISIBLE_DEVICES'] = gpu
     with (folder / OUTPUT).open('a') as output:
         return subprocess.Popen(
-            [sys.executable, '-m', 'mmgradsplit.apis.training_process', str(folder)],
+            [sys.executable, '-m', training_process.__name__, str(folder)],
             stdout=output,
             stderr=subprocess.STDOUT,
             env=env,

@@ -4,6 +4,7 @@ May import the mathematics and the upstream toolboxes' data structures.
 """
 
 from .angles import draw_angles
+from .comparison import draw_comparison
 from .conflicts import draw_conflicts
 from .curves import Plot, draw_curves
 from .masks import draw_masks
@@ -17,6 +18,7 @@ __all__ = [
     'PanelMaker',
     'Plot',
     'draw_angles',
+    'draw_comparison',
     'draw_conflicts',
     'draw_curves',
     'draw_masks',

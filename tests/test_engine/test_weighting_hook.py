@@ -130,6 +130,14 @@ def test_no_validation(tmp_path: Path) -> None:
         run(config(tmp_path, AMTL), tmp_path)
 
 
+def test_validations_that_never_come(tmp_path: Path) -> None:
+    cfg = config(tmp_path, AMTL, validated=True)
+    cfg.train_cfg.update(val_begin=3)
+    with pytest.raises(ValueError, match=r'train_cfg\.val_begin=3 is after the last of 2 epochs'):
+        run(cfg, tmp_path)
+    assert not list(tmp_path.glob('*.pth'))
+
+
 def test_famo_does_not_go_task_by_task(tmp_path: Path) -> None:
     cfg = config(tmp_path, dict(type='torchjd.FAMO'), optim_wrapper=GRADSPLIT)
     with pytest.raises(ValueError, match='this training updates task by task'):

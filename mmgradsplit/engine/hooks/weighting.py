@@ -43,6 +43,13 @@ class WeightingHook(Hook):
                 f'model.weighting ({self.weighting}) follows the accuracies of the validation, but '
                 'there is none: set val_cfg, val_dataloader and val_evaluator'
             )
+        loop: Any = runner.train_loop
+        if 'metrics' in self.needs and loop.val_begin > loop.max_epochs:
+            raise ValueError(
+                f'model.weighting ({self.weighting}) follows the accuracies of the validation, but '
+                f'train_cfg.val_begin={loop.val_begin} is after the last of '
+                f'{loop.max_epochs} epochs: set train_cfg.val_begin=1 and val_interval=1'
+            )
         if 'losses' in self.needs and (
             isinstance(runner.optim_wrapper, OptimWrapperDict)
             or set(self.model.tasks) <= set(runner.cfg.train_dataloader)

@@ -1,0 +1,61 @@
+"""Compare multi-task optimisation methods on a config: argument parsing, then one call."""
+
+import argparse
+
+from mmgradsplit.apis import compare_methods
+from mmgradsplit.apis.command_line import add_cfg_options, add_many_trainings
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description='Train the single-task networks of a multi-task config, and the network of all '
+        'tasks by each method, and show metrics and delta_m with their spread over the seeds. '
+        'Start again to go on after a stop, or with more methods or seeds.'
+    )
+    parser.add_argument('config', help='config file of a multi-task network')
+    parser.add_argument('--out', required=True, help='folder of the results')
+    parser.add_argument(
+        '--methods',
+        nargs='+',
+        metavar='METHOD',
+        help='such as uniform pcgrad amtl torchjd.FairGrad (default: all that have a short name)',
+    )
+    parser.add_argument(
+        '--metrics',
+        nargs='+',
+        metavar='TASK/METRIC',
+        help='what delta_m is made of (default: what val_cfg.references names, else --accuracies); '
+        'a lower value is better where val_cfg.references says so',
+    )
+    parser.add_argument(
+        '--accuracies',
+        nargs='+',
+        metavar='TASK/METRIC',
+        help='the accuracy in percent of each task, for methods that follow it, such as amtl '
+        '(default: what delta_m is made of, where higher is better)',
+    )
+    add_many_trainings(parser, repeat=3)
+    add_cfg_options(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Compare."""
+    args = parse_args()
+    compare_methods(
+        args.config,
+        args.out,
+        methods=args.methods,
+        metrics=args.metrics,
+        accuracies=args.accuracies,
+        repeat=args.repeat,
+        gpus=args.gpus,
+        processes=args.processes,
+        amp=args.amp,
+        cfg_options=args.cfg_options,
+    )
+
+
+if __name__ == '__main__':
+    main()
