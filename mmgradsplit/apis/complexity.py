@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.analysis import FlopAnalyzer, parameter_count
+from mmengine.analysis import parameter_count
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 from torch import nn
 
 from mmgradsplit.registry import MODELS
 
+from .complexity_counter import MacCounter
 from .preparation import prepare
 
-# What mmengine's FlopAnalyzer calls the operators that multiply and accumulate. It counts norms,
-# pooling and interpolation as well, which the papers' figures leave out.
-COUNTED = frozenset({'conv', 'linear', 'addmm', 'mm', 'bmm', 'matmul', 'einsum'})
 BACKBONE, TASKS = 'backbone', 'tasks'
 Size = tuple[int, int]
 
@@ -55,8 +53,9 @@ def measure_complexity(
 ) -> Complexity:
     """Count a model's parameters, and the multiply-accumulates of all its tasks for one image.
 
-    The model is built on the CPU from random weights, and one image goes through every task's
-    forward pass (its ``mode='tensor'``: without pre- and post-processing, losses or flip test).
+    One image goes through every task's forward pass (its ``mode='tensor'``: without pre- and
+    post-processing, losses or flip test), by shapes alone, so that nothing is computed; where that
+    does not do, since what the model does depends on values, on the CPU from random weights.
 
     Args:
         config: Config file, or a config: of a MultiTaskModel or of any toolbox's model.
@@ -75,11 +74,14 @@ def measure_complexity(
     cfg = prepare(config, cfg_options=cfg_options)
     init_default_scope(cfg.default_scope)
     model: Any = MODELS.build(cfg.model).eval()
+    parameters = parameter_count(model)
     passes: list[list[str]] = model.passes if TASKS in cfg.model else [['']]
     tasks = [task for group in passes for task in group]
     sizes = input_sizes(cfg, tasks) if size is None else dict.fromkeys(tasks, size)
-    macs, uncounted = _count(model, passes, sizes)
-    parameters = parameter_count(model)
+    try:
+        macs, uncounted = _count(model.to('meta'), passes, sizes)
+    except (RuntimeError, TypeError):  # what torch raises where a value of a tensor is asked for
+        macs, uncounted = _count(MODELS.build(cfg.model).eval(), passes, sizes)
     return Complexity(
         name=Path(cfg.filename or cfg.work_dir).stem,
         parameters={name: parameters.get(name, 0) for name in macs},
@@ -131,39 +133,20 @@ def _first_image(dataset: Mapping[str, Any], key: str) -> Size:
     return int(height), int(width)
 
 
-class _Forward(nn.Module):
-    """A model's plain forward pass of one task as a function of the image alone."""
-
-    def __init__(self, model: nn.Module, task: str) -> None:
-        super().__init__()
-        self.model = model
-        self.options = {'task': task} if task else {}
-
-    def forward(self, inputs: torch.Tensor) -> Any:
-        return self.model(inputs, None, mode='tensor', **self.options)
-
-
 def _count(
     model: nn.Module, passes: list[list[str]], sizes: Mapping[str, Size]
 ) -> tuple[dict[str, int], list[str]]:
     """Multiply-accumulates by module, and the operators outside the count."""
+    device = next(model.parameters()).device
     macs: Counter[str] = Counter()
     uncounted: set[str] = set()
     for group in passes:
         for task in group:
-            analyzer = FlopAnalyzer(_Forward(model, task), torch.zeros(1, 3, *sizes[task]))
-            analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-            with torch.no_grad():
-                traced = analyzer.by_module_and_operator()
-            found = {
-                name.removeprefix('model').removeprefix('.'): sum(
-                    count for operator, count in operators.items() if operator in COUNTED
-                )
-                for name, operators in traced.items()
-                if name
-            }
-            uncounted |= {name.rpartition('::')[2] for name in analyzer.unsupported_ops()}
-            uncounted |= set(traced['']) - COUNTED
+            image = torch.zeros(1, 3, *sizes[task], device=device)
+            with torch.no_grad(), MacCounter(model) as counter:
+                model(image, None, mode='tensor', **({'task': task} if task else {}))
+            found = counter.by_module()
+            uncounted |= counter.uncounted
             if task != group[0]:
                 # The features are there already, from the first task's pass.
                 found[''] -= found[BACKBONE]

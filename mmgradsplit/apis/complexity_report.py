@@ -14,6 +14,10 @@ from .complexity import BACKBONE, TASKS, Complexity, Size, measure_complexity
 from .complexity_published import PublishedRow, compare_published
 
 PARAMETERS, FLOPS = '#Param (M)', '#FLOPs (G)'
+PUBLISHED_COLUMNS = (
+    'table', 'method', 'backbone', 'tasks',
+    PARAMETERS, 'paper', 'difference', FLOPS, 'paper', 'difference',
+)  # fmt: skip
 TEXT_COLUMNS = {'config', 'module', 'input', 'table', 'method', 'backbone', 'tasks'}
 
 
@@ -121,36 +125,49 @@ def report_published(
 
     Raises:
         FileNotFoundError: If the file, or a config, is not there.
-        ValueError: If a row lacks a key, or a file has another suffix than ``.md`` and ``.csv``.
+        ValueError: If a row does not fit, or a file has another suffix than ``.md`` and ``.csv``.
     """
     _check_suffixes(out)
     console = console or Console()
     with console.status('') as status:
         rows = compare_published(file, lambda name: status.update(f'measuring {name}'))
+    by_part = any(row.parts for row in rows)
     grid = Grid(
-        (
-            'table', 'method', 'backbone', 'tasks',
-            PARAMETERS, 'paper', 'difference', FLOPS, 'paper', 'difference',
-        ),
-        [_beside(row) for row in rows],
-        title='#Param and #FLOPs beside the paper',
+        _part_columns(rows[0]) if by_part else PUBLISHED_COLUMNS,
+        [_parts_beside(row) if by_part else _beside(row) for row in rows],
+        title='#FLOPs by part beside the paper'
+        if by_part
+        else '#Param and #FLOPs beside the paper',
         note='#FLOPs are multiply-accumulates of one image of each task.',
-    )  # fmt: skip
+    )
     _show(grid, out, console)
     return rows
 
 
+def _part_columns(row: PublishedRow) -> tuple[str, ...]:
+    figures = [text for part in row.parts for text in (f'{part} (G)', 'paper')]
+    return ('table', 'method', 'backbone', *figures, 'largest difference')
+
+
+def _parts_beside(row: PublishedRow) -> tuple[str, ...]:
+    published = row.published_parts
+    figures = [
+        text for part, macs in row.parts.items() for text in (f'{macs:.3f}', f'{published[part]:g}')
+    ]
+    largest = max(abs(macs / published[part] - 1) for part, macs in row.parts.items())
+    return (row.table, row.method, row.backbone, *figures, f'{largest:.2%}')
+
+
 def _beside(row: PublishedRow) -> tuple[str, ...]:
-    parameters = row.parameters - row.published_parameters
-    flops = row.published_flops
+    parameters, flops = row.published_parameters, row.published_flops
     return (
         row.table,
         row.method,
         row.backbone,
         ', '.join(row.tasks),
         f'{row.parameters:.1f}',
-        f'{row.published_parameters:g}',
-        f'{parameters:+.1f}',
+        '' if parameters is None else f'{parameters:g}',
+        '' if parameters is None else f'{row.parameters - parameters:+.1f}',
         f'{row.flops:.1f}',
         '' if flops is None else f'{flops:g}',
         '' if flops is None else f'{row.flops / flops - 1:+.1%}',

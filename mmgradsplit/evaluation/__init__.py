@@ -1,17 +1,19 @@
 """Metrics of the tasks, and the evaluator that sums them up.
 
-May import the mathematics, torch and mmengine.
+May import the mathematics, torch, mmengine and mmdet.
 """
 
 from .attribute_metric import AttributeMetric
 from .dense_metrics import DepthErrorMetric, NormalErrorMetric
 from .multi_task_evaluator import MultiTaskEvaluator
 from .reid_metric import ReIDMetric
+from .voc_metric import PercentVOCMetric
 
 __all__ = [
     'AttributeMetric',
     'DepthErrorMetric',
     'MultiTaskEvaluator',
     'NormalErrorMetric',
+    'PercentVOCMetric',
     'ReIDMetric',
 ]

@@ -5,9 +5,16 @@ May import the mathematics and the upstream toolboxes' models.
 
 from .backbone_with_neck import BackboneWithNeck
 from .dense_regressor import DenseRegressor
-from .heads import MultiLabelConvHead, RegressionHead, ReIDHead
+from .heads import (
+    InvertedResidualAnchorHead,
+    InvertedResidualDecodeHead,
+    MultiLabelConvHead,
+    RegressionHead,
+    ReIDHead,
+)
 from .losses import BatchHardTripletLoss
 from .multi_task_model import MultiTaskModel
+from .necks import ASPPNeck, BiFPN
 from .resnet_plus import ResNetPlus
 from .resnet_stage import ResNetStage
 from .seg_net import SegNetEncoder, SegNetHead
@@ -25,12 +32,16 @@ from .weightings import (
 
 __all__ = [
     'AMTLWeighting',
+    'ASPPNeck',
     'BackbonePass',
     'BackboneWithNeck',
     'BatchHardTripletLoss',
+    'BiFPN',
     'DTPWeighting',
     'DenseRegressor',
     'GradNormWeighting',
+    'InvertedResidualAnchorHead',
+    'InvertedResidualDecodeHead',
     'MultiLabelConvHead',
     'MultiTaskModel',
     'ReIDHead',

@@ -21,7 +21,8 @@ def parse_args() -> argparse.Namespace:
         nargs='?',
         const=PUBLISHED,
         metavar='JSON',
-        help=f'show the rows of a file of published figures instead (default: {PUBLISHED})',
+        help=f'show the rows of a file of published figures instead (default: {PUBLISHED}; AMTL: '
+        'configs/amtl_tables/complexity.json)',
     )
     parser.add_argument(
         '--shape',

@@ -1,0 +1,3 @@
+# Random loss weighting (AMTL, Table C).
+_base_ = 'uniform_r50_deeplabv3plus_nyuv2.py'
+model = dict(weighting=dict(type='torchjd.Random'))

@@ -1,0 +1,3 @@
+# The single task of segmentation (AMTL, Tables A, D and H).
+_base_ = 'uniform_r50_deeplabv3_nyuv2.py'
+tasks = ['seg']

@@ -1,0 +1,6 @@
+"""Necks that tasks share or have of their own. May import torch, mmcv, mmengine, the registry."""
+
+from .aspp_neck import ASPPNeck
+from .bi_fpn import BiFPN
+
+__all__ = ['ASPPNeck', 'BiFPN']
