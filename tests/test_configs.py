@@ -8,6 +8,7 @@ from unittest import mock
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import OptimWrapperDict
 from mmengine.registry import init_default_scope
 from torch import nn
 
@@ -95,7 +96,7 @@ def test_every_complete_config_builds(path: Path) -> None:
     wrapper = constructor(model)
     if joint:
         assert_joint(cfg, tasks)
-    else:
+    elif isinstance(wrapper, OptimWrapperDict):
         assert [wrapper[task].task for task in tasks] == tasks
     references = cfg.val_cfg.get('references')
     if references:
