@@ -35,12 +35,12 @@ model = dict(
 )
 # The single-task networks of the comparison in docs/results.md, mean of three seeds.
 references = {
-    'seg/mIoU': 10.0,
-    'depth/delta1': 30.0,
-    'normal/11.25': 20.0,
-    'depth/rmse': dict(value=1.1, lower_is_better=True),
-    'normal/mean': dict(value=40.0, lower_is_better=True),
-    'normal/median': dict(value=35.0, lower_is_better=True),
+    'seg/mIoU': 9.6,
+    'depth/delta1': 44.6,
+    'normal/11.25': 10.4,
+    'depth/rmse': dict(value=1.12, lower_is_better=True),
+    'normal/mean': dict(value=36.1, lower_is_better=True),
+    'normal/median': dict(value=32.1, lower_is_better=True),
 }
 val_cfg = dict(references=references)
 test_cfg = dict(references=references)
