@@ -4,6 +4,7 @@ May import torch, mmengine and rich.
 """
 
 import copy
+import gc
 import json
 import platform
 import resource
@@ -12,12 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from rich.progress import track
+from torch.profiler import ProfilerActivity, profile
 
 Batches = dict[str, dict[str, Any]]
 Times = dict[str, list[float]]
@@ -25,7 +28,8 @@ Times = dict[str, list[float]]
 
 def build_runner(cfg: Config, work_dir: str) -> Runner:
     """A runner of the config that only trains: no validation, no schedule, no custom hooks."""
-    cfg = copy.deepcopy(cfg)
+    # Without laying it out as code: mmengine does that several times, which takes seconds.
+    cfg = Config(copy.deepcopy(cfg).to_dict(), format_python_code=False)
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     cfg.work_dir = work_dir
@@ -34,6 +38,23 @@ def build_runner(cfg: Config, work_dir: str) -> Runner:
     cfg.log_level = 'ERROR'
     cfg.experiment_name = f'benchmark_{time.time()}'
     return Runner.from_cfg(cfg)
+
+
+def run_in_one_process(cfg: Config, batch_size: int | None = None) -> None:
+    """Let this process load the training data, in batches of a size.
+
+    Args:
+        cfg: A multi-task config, joint or round-robin; it changes.
+        batch_size: Of each dataloader; by default its own.
+    """
+    loaders = cfg.train_dataloader
+    for loader in [loaders] if 'dataset' in loaders else loaders.values():
+        loader.update(num_workers=0, persistent_workers=False)
+        if batch_size:
+            loader.batch_size = batch_size
+            if 'batch_size' in loader.get('sampler', {}):
+                loader.sampler.batch_size = batch_size
+                loader.sampler.num_instances = max(2, batch_size // 4)
 
 
 def build_loop(runner: Runner) -> tuple[Any, Batches]:
@@ -53,18 +74,31 @@ def start_training(runner: Runner) -> None:
     runner.model.train()
 
 
-def take_turns(steps: Mapping[str, Callable[[], None]], repeats: int) -> Times:
+def take_turns(
+    steps: Mapping[str, Callable[[], None]],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Times:
     """Seconds of each step, ``repeats`` times, one after another; a first turn warms up."""
     times: Times = {kind: [] for kind in steps}
     for repeat in track(range(repeats + 1), 'iterations'):
         for kind, step in steps.items():
             _synchronize()
-            start = time.perf_counter()
+            start = clock()
             step()
             _synchronize()
             if repeat:
-                times[kind].append(time.perf_counter() - start)
+                times[kind].append(clock() - start)
     return times
+
+
+def quiet_clock() -> Callable[[], float]:
+    """The clock that hears least of other processes.
+
+    With one thread on a CPU, that of the time this process has had the processor for.
+    """
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    return time.process_time if alone else time.perf_counter
 
 
 def ratio(seconds: Sequence[float], base: Sequence[float]) -> float:
@@ -84,6 +118,34 @@ def peak_memory() -> float:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def tensor_memory(work: Callable[[], None]) -> float:
+    """Peak of the memory that tensors take while work is done, in MiB, above what they took before.
+
+    On a CPU it is counted by torch's allocator as on a GPU, since the peak of a process is mostly
+    that of the toolboxes. What oneDNN takes for itself is not in it.
+    """
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    with profile(
+        activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
+    ) as profiler:
+        work()
+    events = list(profiler.profiler.kineto_results.experimental_event_tree())
+    changes = []
+    while events:
+        event = events.pop()
+        events += event.children
+        # An allocation, or with a negative size its end.
+        if isinstance(event.extra_fields, torch._C._profiler._ExtraFields_Allocation):
+            changes.append((event.start_time_ns, event.extra_fields.alloc_size))
+    sizes = [size for _, size in sorted(changes)]
+    return max(accumulate(sizes), default=0) / 2**20
 
 
 def device() -> str:

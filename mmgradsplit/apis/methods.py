@@ -58,6 +58,7 @@ METHODS: dict[str, dict[str, Any]] = {
     'cosreg': {'optim_wrapper.type': 'CosRegOptimWrapper', 'optim_wrapper.weight': 1.0},
     'dropgrad': {
         'optim_wrapper.type': 'GradSplitOptimWrapper',
+        'optim_wrapper.modules': ['*layer4'],  # also of a backbone within another
         'optim_wrapper.optimizers': 'shared',
         'optim_wrapper.drop_grad': 0.5,
     },

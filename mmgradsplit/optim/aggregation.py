@@ -41,7 +41,8 @@ class AggregatorOptimWrapper(OptimWrapper):
     - ``clip_grad`` is applied to the gradient of the update.
 
     Time and memory: each head is back-propagated once, the backbone T times; the T gradients take
-    ``4 T P`` bytes for P values in the aggregated parameters in float32. Cheaper are:
+    ``4 T P`` bytes for P values in the aggregated parameters in float32, and twice that where the
+    aggregator needs more than their inner products (``GradDrop``, ``NashMTL``, …). Cheaper are:
 
     - ``on='features'``: the task gradients on the backbone's outputs are aggregated, and what
       becomes of them goes through the backbone once (MGDA-UB; the place of GradDrop): ``4 T F``

@@ -140,7 +140,7 @@ def combine(
 ) -> tuple[Tensor, list[float] | None]:
     """Task gradients become one gradient.
 
-    An aggregator that needs but their inner products costs no copy of the gradients.
+    An aggregator that needs only their inner products costs no copy of the gradients.
 
     Args:
         aggregator: A ``torchjd.aggregation.Aggregator``.
@@ -165,7 +165,9 @@ def combine(
         if isinstance(aggregator, module.GramianWeightedAggregator):
             weights = aggregator.gramian_weighting(gramian).tolist()
             return jacobian.weighted_sum(weights), weights
-        rows = jacobian.rows(1 / scale)
+        # The weights of these depend on the number of rows alone, and the Gramian has as many.
+        counted = weighted and type(aggregator).__name__ in BY_COLUMN
+        rows = gramian if counted else jacobian.rows(1 / scale)
         if not weighted:
             return aggregator(rows).mul_(scale), None
         weights = aggregator.weighting(rows).tolist()

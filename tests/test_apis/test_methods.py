@@ -7,13 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures_deeplab import deeplab_config
 from fixtures_training import load, run
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from toy_aggregation import ARGUMENTS
 from toy_joint import TASKS
 from toy_weighting import config
 
 from mmgradsplit.apis.methods import METHODS, UNIFORM, known_methods, use_method
+from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.registry import MODELS
 
 ACCURACIES = [f'{task}/accuracy' for task in TASKS]
 REFERENCES = dict.fromkeys(ACCURACIES, 80.0)
@@ -95,6 +100,17 @@ def test_gradnorm_has_a_rate_of_its_own(tmp_path: Path) -> None:
     groups = runner.optim_wrapper.optimizer.param_groups
     rates = {group['lr'] for group in groups for p in group['params'] if p.shape == (3,)}
     assert sorted(rates) == [pytest.approx(0.025)]
+
+
+def test_dropgrad_finds_layer4_within_a_backbone_with_neck(tmp_path: Path) -> None:
+    cfg = deeplab_config('uniform_r50_deeplabv3plus_nyuv2', tmp_path, tmp_path)
+    use_method(cfg, 'dropgrad')
+    init_default_scope(cfg.default_scope)
+    model = MODELS.build(cfg.model)
+    wrapper = build_optim_wrapper(model, prepare(cfg).optim_wrapper)
+    names = {param: name for name, param in model.named_parameters()}
+    dropped = [names[param] for param in wrapper['seg'].drop.params]
+    assert dropped and all('.layer4.' in name for name in dropped)
 
 
 @pytest.mark.parametrize(
