@@ -27,11 +27,11 @@ from .comparison_table import (
     build_table,
     finite,
     markdown,
-    print_table,
 )
 from .measured import provenance
 from .ownership import owned
 from .preparation import prepare
+from .tables import print_table
 from .trainings import Training, raise_failed, try_trainings
 
 FILE, TABLE, PICTURE = 'comparison.json', 'comparison.md', 'comparison.png'

@@ -12,7 +12,6 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 
 from mmgradsplit.functional import acc_mtl, delta_m
@@ -131,13 +130,6 @@ def _text(values: Sequence[float], column: str) -> str:
     middle = round(mean(values), digits) or 0.0  # not -0
     text = f'{middle:{"+" if column == DELTA else ""}.{digits}f}'
     return f'{text} ± {stdev(values):.{digits}f}' if len(values) > 1 else text
-
-
-def print_table(table: Table, console: Console) -> None:
-    """Print a table with whole numbers, even where the terminal is too narrow for it."""
-    needed = Measurement.get(console, console.options.update(max_width=1_000), table).minimum
-    table.width = needed if needed > console.width else None
-    console.print(table, crop=False, soft_wrap=needed > console.width)
 
 
 def markdown(table: Table) -> str:

@@ -14,7 +14,7 @@ from mmgradsplit.optim.aggregators import known_aggregators
 from mmgradsplit.registry import MODELS
 
 UNIFORM = 'uniform'
-WEIGHTING, WRAPPER, AGGREGATOR = 'model.weighting', 'optim_wrapper', 'optim_wrapper.aggregator'
+WEIGHTING, AGGREGATOR = 'model.weighting', 'optim_wrapper.aggregator'
 # What stays of a config's optimizer wrapper under another method.
 KEPT = ('optimizer', 'paramwise_cfg', 'accumulative_counts', 'clip_grad', 'dtype', 'loss_scale')
 # GradNorm's own learning rate is 0.025; the factor of the network's is set to give it.

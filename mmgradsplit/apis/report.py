@@ -11,14 +11,13 @@ from statistics import mean
 from mmengine.utils import import_modules_from_strings
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
 
 from mmgradsplit.visualization import Plot, draw_curves, save_figure
 
 from .complexity import measure_complexity
 from .report_runs import DELTA, FACTORS, FINISHED, Run, find_runs, read_run, task_of
 from .report_table import Row, build_table, group, markdown, sum_up, write_csv
+from .tables import print_table
 
 PARAMETERS, FLOPS = '#Param (M)', '#FLOPs (G)'
 SPREAD = 'Where there are several seeds: mean ± standard deviation (n − 1).'
@@ -66,7 +65,7 @@ def report(
     notes = [SPREAD] if any(len(row.runs) > 1 for row in rows) else []
     notes += _about_delta_m(runs, relative_to, lower)
     notes += problems
-    _print(build_table(rows), console)
+    print_table(build_table(rows), console)
     for note in notes:
         console.print(escape(note), soft_wrap=True)
     if out is not None:
@@ -78,13 +77,6 @@ def report(
         (folder / 'report.md').write_text(text + '\n', encoding='utf-8')
         console.print(f'Written: report.md, report.csv and curves.png in {folder}')
     return rows
-
-
-def _print(table: Table, console: Console) -> None:
-    """Print a table with whole numbers, even where the terminal is too narrow for it."""
-    needed = Measurement.get(console, console.options.update(max_width=1_000), table).minimum
-    table.width = needed if needed > console.width else None
-    console.print(table, crop=False, soft_wrap=needed > console.width)
 
 
 def _read(work_dirs: Sequence[str | Path]) -> tuple[list[Run], list[str]]:

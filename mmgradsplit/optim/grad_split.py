@@ -204,7 +204,7 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         """Tell which tasks have a step before the next update, where one update is for all.
 
         Args:
-            tasks: Their names, in order. By default all.
+            tasks: Their names, in order. Until told otherwise, all tasks have one.
         """
         if self.sums is not None:
             for task, update in self.updates.items():
