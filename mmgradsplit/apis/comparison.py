@@ -26,12 +26,11 @@ from .comparison_table import (
     Row,
     build_table,
     finite,
-    markdown,
 )
 from .measured import provenance
 from .ownership import owned
 from .preparation import prepare
-from .tables import print_table
+from .tables import markdown, print_table
 from .trainings import Training, raise_failed, try_trainings
 
 FILE, TABLE, PICTURE = 'comparison.json', 'comparison.md', 'comparison.png'

@@ -3,7 +3,6 @@
 May import the mathematics and rich.
 """
 
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,11 @@ from statistics import mean, stdev
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from mmgradsplit.functional import acc_mtl, delta_m
+
+from .tables import mean_and_spread
 
 ACC, DELTA = 'acc_mtl', 'delta_m'
 DECIMALS = {ACC: 4}
@@ -106,7 +106,8 @@ def build_table(
     columns = {'method': [row.name for row in rows]}
     for name in [*metrics, ACC, DELTA]:
         header = f'{name} {"↓" if name in lower else "↑"}'
-        columns[header] = [_text(row.values(name), name) for row in rows]
+        digits, sign = DECIMALS.get(name, 2), '+' if name == DELTA else ''
+        columns[header] = [mean_and_spread(row.values(name), digits, sign) for row in rows]
     columns['seeds'] = [str(len(row.metrics)) for row in rows]
     columns['state'] = [row.state for row in rows]
     for name, texts in columns.items():
@@ -121,22 +122,6 @@ def build_table(
         mark = 'yellow' if row.state and in_lines else ''
         table.add_row(*(texts[i] for texts in columns.values()), style=mark)
     return table
-
-
-def _text(values: Sequence[float], column: str) -> str:
-    digits = DECIMALS.get(column, 2)
-    if not values:
-        return '-'
-    middle = round(mean(values), digits) or 0.0  # not -0
-    text = f'{middle:{"+" if column == DELTA else ""}.{digits}f}'
-    return f'{text} ± {stdev(values):.{digits}f}' if len(values) > 1 else text
-
-
-def markdown(table: Table) -> str:
-    """A table of :func:`build_table` with ``box.MARKDOWN`` as text."""
-    text = io.StringIO()
-    Console(file=text, width=10_000, color_system=None).print(table)
-    return '\n'.join(line.strip() for line in text.getvalue().splitlines() if line.strip())
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, Any]:

@@ -13,10 +13,12 @@ from mmgradsplit.models.weightings.scalarizers import TORCHJD, scalarizers
 from mmgradsplit.optim.aggregators import known_aggregators
 from mmgradsplit.registry import MODELS
 
+from .preparation import is_mixed
+
 UNIFORM = 'uniform'
 WEIGHTING, AGGREGATOR = 'model.weighting', 'optim_wrapper.aggregator'
 # What stays of a config's optimizer wrapper under another method.
-KEPT = ('optimizer', 'paramwise_cfg', 'accumulative_counts', 'clip_grad', 'dtype', 'loss_scale')
+KEPT = ('optimizer', 'paramwise_cfg', 'accumulative_counts', 'clip_grad')
 # GradNorm's own learning rate is 0.025; the factor of the network's is set to give it.
 GRAD_NORM_RATE = 0.025
 
@@ -114,11 +116,18 @@ def use_method(
             value of these metrics.
 
     Raises:
-        ValueError: If there is no such method, or it needs accuracies and there are none.
+        ValueError: If there is no such method, it needs accuracies and there are none, or the
+            config itself says mixed precision, which not every method can be trained in.
     """
     options = method_options(name)
-    cfg.model.pop('weighting', None)
     wrapper = cfg.optim_wrapper
+    for key, part in (('', wrapper), ('base.', wrapper.get('base', {}))):
+        if is_mixed(part):
+            raise ValueError(
+                f"optim_wrapper.{key}type: '{part.type}' is mixed precision, which depends on the "
+                f'method; leave it out of the config and ask for it with --amp'
+            )
+    cfg.model.pop('weighting', None)
     cfg.optim_wrapper = {key: wrapper[key] for key in KEPT if key in wrapper}
     for key, value in wrapper.get('base', {}).items():  # GradSplit's
         if key in KEPT:

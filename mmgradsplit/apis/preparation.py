@@ -106,7 +106,7 @@ def use_mixed_precision(cfg: Config) -> None:
         wrapper.setdefault('base', {})
         wrapper, key = wrapper['base'], 'optim_wrapper.base'
     kind = _type(wrapper)
-    if any(kind == mixed.rpartition('.')[2] for pair in MIXED.values() for mixed in pair):
+    if is_mixed(wrapper):
         return
     if kind not in MIXED:
         raise ValueError(
@@ -119,6 +119,12 @@ def use_mixed_precision(cfg: Config) -> None:
     else:
         wrapper.update(type=scaled)
         wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def is_mixed(wrapper: Mapping[str, Any]) -> bool:
+    """Whether an optimizer wrapper's config is one in mixed precision."""
+    kind = _type(wrapper)
+    return any(kind == mixed.rpartition('.')[2] for pair in MIXED.values() for mixed in pair)
 
 
 def _name_wrapper(wrapper: dict[str, Any]) -> None:

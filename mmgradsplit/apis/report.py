@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import mean
 
 from mmengine.utils import import_modules_from_strings
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 
@@ -16,8 +17,8 @@ from mmgradsplit.visualization import Plot, draw_curves, save_figure
 
 from .complexity import measure_complexity
 from .report_runs import DELTA, FACTORS, FINISHED, Run, find_runs, read_run, task_of
-from .report_table import Row, build_table, group, markdown, sum_up, write_csv
-from .tables import print_table
+from .report_table import Row, build_table, group, sum_up, write_csv
+from .tables import markdown, print_table
 
 PARAMETERS, FLOPS = '#Param (M)', '#FLOPs (G)'
 SPREAD = 'Where there are several seeds: mean ± standard deviation (n − 1).'
@@ -73,7 +74,8 @@ def report(
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(rows, folder / 'report.csv')
         save_figure(draw_curves(_plots(rows)), folder / 'curves.png')
-        text = '\n\n'.join([markdown(rows), *notes, '![losses, metrics and weights](curves.png)'])
+        table = markdown(build_table(rows, box.MARKDOWN))
+        text = '\n\n'.join([table, *notes, '![losses, metrics and weights](curves.png)'])
         (folder / 'report.md').write_text(text + '\n', encoding='utf-8')
         console.print(f'Written: report.md, report.csv and curves.png in {folder}')
     return rows

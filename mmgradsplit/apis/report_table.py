@@ -4,7 +4,6 @@ May import the mathematics and rich.
 """
 
 import csv
-import io
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,12 +13,12 @@ from statistics import mean, stdev
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from mmgradsplit.functional import acc_mtl, delta_m
 
 from .report_runs import ACC, DELTA, FINISHED, Run, task_of
+from .tables import mean_and_spread
 
 # What of a config does not change what is trained.
 BESIDES = ('work_dir', 'experiment_name', 'launcher', 'randomness', 'resume')
@@ -127,7 +126,8 @@ def build_table(rows: Sequence[Row], style: box.Box = box.HEAVY_HEAD) -> Table:
     table = Table(box=style)
     in_lines = style is not box.MARKDOWN
     columns = {
-        name: [_text(row.values(name), name) for row in rows] for name in columns_of(rows)
+        name: [mean_and_spread(row.values(name), DECIMALS.get(name, 2)) for row in rows]
+        for name in columns_of(rows)
     } | {'seeds': [str(len(row.counted)) for row in rows]}
     table.add_column('run', overflow='fold', min_width=16)
     for name, texts in columns.items():
@@ -139,21 +139,6 @@ def build_table(rows: Sequence[Row], style: box.Box = box.HEAVY_HEAD) -> Table:
         mark = 'yellow' if row.state != FINISHED and in_lines else ''
         table.add_row(row.name, *(texts[i] for texts in columns.values()), row.state, style=mark)
     return table
-
-
-def _text(values: Sequence[float], column: str) -> str:
-    digits = DECIMALS.get(column, 2)
-    if not values:
-        return '-'
-    text = f'{mean(values):.{digits}f}'
-    return f'{text} ± {stdev(values):.{digits}f}' if len(values) > 1 else text
-
-
-def markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
-    text = io.StringIO()
-    Console(file=text, width=10_000, color_system=None).print(build_table(rows, box.MARKDOWN))
-    return '\n'.join(line.rstrip() for line in text.getvalue().splitlines() if line.strip())
 
 
 def write_csv(rows: Sequence[Row], path: Path) -> None:

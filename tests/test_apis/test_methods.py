@@ -130,3 +130,15 @@ def test_accuracies_missing(name: str, tmp_path: Path) -> None:
     cfg: Any = config(tmp_path, dict(type='UniformWeighting'))
     with pytest.raises(ValueError, match=f"'{name}' needs the"):
         use_method(cfg, name)
+
+
+@pytest.mark.parametrize('base', [False, True])
+def test_mixed_precision_in_the_config(base: bool, tmp_path: Path) -> None:
+    cfg: Any = config(tmp_path, dict(type='UniformWeighting'))
+    mixed = dict(type='AutocastOptimWrapper', dtype='bfloat16')
+    cfg.merge_from_dict({'optim_wrapper.base' if base else 'optim_wrapper': mixed})
+    before = cfg.to_dict()
+    where = rf'optim_wrapper\.{"base." if base else ""}type.*--amp'
+    with pytest.raises(ValueError, match=where):
+        use_method(cfg, 'cosreg')
+    assert cfg.to_dict() == before
