@@ -7,8 +7,8 @@ from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
 
-def _child(parent: Registry, room: str | None = None) -> Registry:
-    locations = [f'mmgradsplit.{room}'] if room else []
+def _child(parent: Registry, *rooms: str) -> Registry:
+    locations = [f'mmgradsplit.{room}' for room in rooms]
     return Registry(parent.name, parent=parent, scope='mmgradsplit', locations=locations)
 
 
@@ -17,7 +17,7 @@ WEIGHT_INITIALIZERS = _child(mmengine_registry.WEIGHT_INITIALIZERS)
 OPTIM_WRAPPERS = _child(mmengine_registry.OPTIM_WRAPPERS, 'optim')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'optim')
 LOOPS = _child(mmengine_registry.LOOPS, 'engine')
-HOOKS = _child(mmengine_registry.HOOKS, 'engine')
+HOOKS = _child(mmengine_registry.HOOKS, 'engine', 'analysis', 'visualization.panel_hook')
 DATASETS = _child(mmengine_registry.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(mmengine_registry.DATA_SAMPLERS, 'datasets')
 TRANSFORMS = _child(mmengine_registry.TRANSFORMS, 'datasets')

@@ -2,8 +2,8 @@
 
 import argparse
 
-from mmgradsplit.apis import compare_methods
 from mmgradsplit.apis.command_line import add_cfg_options, add_many_trainings
+from mmgradsplit.studies import compare_methods
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from mmgradsplit.apis import estimate_relations
 from mmgradsplit.apis.command_line import add_cfg_options, add_many_trainings
+from mmgradsplit.studies import estimate_relations
 
 
 def parse_args() -> argparse.Namespace:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from mmgradsplit.apis import train_seeds
 from mmgradsplit.apis.command_line import add_cfg_options, add_many_trainings
+from mmgradsplit.studies import train_seeds
 
 
 def parse_args() -> argparse.Namespace:

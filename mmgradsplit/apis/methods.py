@@ -9,8 +9,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmgradsplit.models.weightings.scalarizers import TORCHJD, scalarizers
-from mmgradsplit.optim.aggregators import known_aggregators
+from mmgradsplit.optim.aggregation.aggregators import known_aggregators
+from mmgradsplit.optim.weightings.scalarizers import TORCHJD, scalarizers
 from mmgradsplit.registry import MODELS
 
 from .preparation import is_mixed

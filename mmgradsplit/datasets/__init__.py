@@ -5,13 +5,7 @@ from .market1501_attributes import Market1501Attributes
 from .multi_annotation import CityscapesScenes, MultiAnnotationDataset, NYUv2
 from .pa100k import PA100K
 from .samplers import RandomIdentitySampler
-from .transforms import (
-    LoadDenseAnnotations,
-    LoadImage,
-    PackDenseInputs,
-    RandomMirror,
-    RandomZoom,
-)
+from .transforms import LoadDenseAnnotations, LoadImage, PackDenseInputs, RandomMirror, RandomZoom
 
 __all__ = [
     'PA100K',

@@ -11,13 +11,7 @@ from .delta_m import by_task, delta_m
 from .filter_groups import Span, filter_groups, spans
 from .gradients import conflict_frequency, cosine_matrix, loss_change
 from .layers import weighted_layers
-from .relations import (
-    RepeatedChanges,
-    by_name,
-    relation_mask,
-    relative_change,
-    summarize_changes,
-)
+from .relations import RepeatedChanges, by_name, relation_mask, relative_change, summarize_changes
 from .seeds import derive_seed
 
 __all__ = [

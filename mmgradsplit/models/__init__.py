@@ -3,6 +3,15 @@
 May import the mathematics and the upstream toolboxes' models.
 """
 
+from mmgradsplit.optim.weightings import (
+    AMTLWeighting,
+    DTPWeighting,
+    GradNormWeighting,
+    TorchJDWeighting,
+    UniformWeighting,
+    Weighting,
+)
+
 from .backbone_with_neck import BackboneWithNeck
 from .dense_regressor import DenseRegressor
 from .heads import (
@@ -21,14 +30,6 @@ from .seg_net import SegNetEncoder, SegNetHead
 from .shared_backbone import BackbonePass, SharedBackbone
 from .sta_mask_rcnn import STAMaskRCNN, STARoIHead, STARPNHead
 from .task_norm import TaskNorm
-from .weightings import (
-    AMTLWeighting,
-    DTPWeighting,
-    GradNormWeighting,
-    TorchJDWeighting,
-    UniformWeighting,
-    Weighting,
-)
 
 __all__ = [
     'AMTLWeighting',

@@ -20,13 +20,13 @@ from mmengine.model import BaseModel, ModuleDict
 from numpy.typing import NDArray
 from torch import nn
 
+from mmgradsplit.optim.weightings import build_weighting
 from mmgradsplit.registry import MODELS
 
 from .batches import preprocess
 from .shared_backbone import BackbonePass, SharedBackbone
 from .supervision import mean_of_ranks, supervised_losses
 from .task_norm import TaskNorm
-from .weightings import build_weighting
 
 
 class TaskPreprocessor(nn.Module):
@@ -73,7 +73,7 @@ class MultiTaskModel(BaseModel):
         order: Names of the tasks in order, where that of ``tasks`` got lost: mmengine sorts the
             keys of the config that it leaves in the work dir. ``mmgradsplit.apis`` sets it.
         weighting: How task losses become one loss, see
-            :func:`~mmgradsplit.models.weightings.build_weighting`. By default uniform in joint
+            :func:`~mmgradsplit.optim.weightings.build_weighting`. By default uniform in joint
             training; in round-robin training a task step then has its task's loss as it is.
 
     Raises:

@@ -3,13 +3,13 @@
 May import the mathematics and mmengine's optimizer interfaces.
 """
 
-from .aggregation import AggregatorOptimWrapper
+from .aggregation.wrapper import AggregatorOptimWrapper
 from .autocast import AutocastOptimWrapper
-from .constructor import GradSplitOptimWrapperConstructor
 from .cos_reg import CosRegOptimWrapper
-from .grad_split import GradSplitOptimWrapper
+from .grad_split.constructor import GradSplitOptimWrapperConstructor
+from .grad_split.relations import load_changes, load_mask
+from .grad_split.wrapper import GradSplitOptimWrapper
 from .mixed_aggregation import AmpAggregatorOptimWrapper, AutocastAggregatorOptimWrapper
-from .relations import load_changes, load_mask
 from .task_gradient_constructor import TaskGradientOptimWrapperConstructor
 
 __all__ = [

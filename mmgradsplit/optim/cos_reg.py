@@ -10,10 +10,10 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
+from mmgradsplit.utils import unwrapped
 
+from .aggregation.parameter_roles import LAST_LAYER, ParameterRoles, trained
 from .forward_pass import ForwardPass, watched
-from .grad_split import unwrapped
-from .parameter_roles import LAST_LAYER, ParameterRoles, trained
 
 
 @OPTIM_WRAPPERS.register_module()

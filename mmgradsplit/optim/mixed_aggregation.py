@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
 
-from .aggregation import AggregatorOptimWrapper
+from .aggregation.wrapper import AggregatorOptimWrapper
 from .autocast import AutocastOptimWrapper
 
 

@@ -6,8 +6,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mmgradsplit.registry import OPTIM_WRAPPER_CONSTRUCTORS
-
-from .grad_split import unwrapped
+from mmgradsplit.utils import unwrapped
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()

@@ -17,13 +17,13 @@ from mmpretrain.structures import DataSample
 from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.datasets import PA100K, Market1501Attributes
 from mmgradsplit.datasets.market1501_attributes import FIELDS, MAPPING, read_mapping
-from mmgradsplit.datasets.pedestrians import make_pedestrians
-from mmgradsplit.datasets.pedestrians.market import identity
-from mmgradsplit.datasets.pedestrians.market_attributes import COLOURS, market_attributes
-from mmgradsplit.datasets.pedestrians.person import sample_person
-from mmgradsplit.datasets.pedestrians.scene import CAMERAS
-from mmgradsplit.datasets.pedestrians.shot import crop_shot
 from mmgradsplit.evaluation import AttributeMetric
+from mmgradsplit.synthetic.pedestrians import make_pedestrians
+from mmgradsplit.synthetic.pedestrians.market import identity
+from mmgradsplit.synthetic.pedestrians.market_attributes import COLOURS, market_attributes
+from mmgradsplit.synthetic.pedestrians.person import sample_person
+from mmgradsplit.synthetic.pedestrians.scene import CAMERAS
+from mmgradsplit.synthetic.pedestrians.shot import crop_shot
 
 REPOSITORY = Path(__file__).parents[2]
 CLASSES = PA100K.METAINFO['classes']

@@ -16,9 +16,9 @@ from mmseg.structures import SegDataSample
 from torch import nn
 
 from mmgradsplit.apis.preparation import prepare, use_mixed_precision
-from mmgradsplit.apis.trainings import Training
 from mmgradsplit.models import DenseRegressor, RegressionHead, SegNetEncoder
 from mmgradsplit.registry import MODELS
+from mmgradsplit.studies.trainings import Training
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradsplit.models import MultiTaskModel, ResNetPlus, ResNetStage
-from mmgradsplit.optim.grad_split import TaskUpdate
+from mmgradsplit.optim.grad_split.wrapper import TaskUpdate
 from mmgradsplit.registry import MODELS
 
 THIN = dict(base_channels=8, stem_channels=8)

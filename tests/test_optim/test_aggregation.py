@@ -22,7 +22,7 @@ from toy_aggregation import (
 )
 from toy_joint import TASKS
 
-from mmgradsplit.optim.aggregators import known_aggregators
+from mmgradsplit.optim.aggregation.aggregators import known_aggregators
 
 SAMPLES = [0, 1, 2, 3]
 CLOSE = dict(rtol=1e-10, atol=1e-12)

@@ -25,7 +25,7 @@ from toy_joint import TASKS, joint_config
 
 from mmgradsplit.apis.preparation import prepare, use_mixed_precision
 from mmgradsplit.optim import AutocastAggregatorOptimWrapper
-from mmgradsplit.optim.aggregators import known_aggregators
+from mmgradsplit.optim.aggregation.aggregators import known_aggregators
 
 SAMPLES = dict(add=[0, 1, 2], first=[3, 4], norm=[5, 6, 7, 8])
 CLOSE = dict(rtol=1e-10, atol=1e-12)

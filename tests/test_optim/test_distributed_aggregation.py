@@ -18,7 +18,7 @@ from toy_joint import TASKS, joint_config
 
 from mmgradsplit.apis import stop_processes
 from mmgradsplit.apis import train as train_run
-from mmgradsplit.optim.aggregators import known_aggregators
+from mmgradsplit.optim.aggregation.aggregators import known_aggregators
 
 WORLD = 2
 STEPS = 4

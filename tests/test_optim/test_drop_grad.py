@@ -18,7 +18,7 @@ from toy import (
 )
 from toy import train as train_toy
 
-from mmgradsplit.optim.drop_grad import DropGrad
+from mmgradsplit.optim.grad_split.drop_grad import DropGrad
 
 LR = 0.1
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from toy import build_wrapper, relations_of, toy_batch, toy_model
 
-from mmgradsplit.optim.held_gradients import HeldGradients
+from mmgradsplit.optim.grad_split.held_gradients import HeldGradients
 
 SPANS = [(0, 3), (5, 6)]
 HELD, OTHERS = [0, 1, 2, 5], [3, 4, 6, 7]

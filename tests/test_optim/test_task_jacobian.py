@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmgradsplit.optim.task_jacobian import TaskJacobian
+from mmgradsplit.optim.aggregation.task_jacobian import TaskJacobian
 
 TENSORS = [torch.zeros(2, 3), torch.zeros(4), torch.zeros(())]
 TASKS = ['one', 'two', 'three', 'four']

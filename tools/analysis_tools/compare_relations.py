@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmgradsplit.apis import compare_relations
+from mmgradsplit.studies import compare_relations
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.config import DictAction
 
-from mmgradsplit.apis.complexity_report import report_complexity, report_published
+from mmgradsplit.analysis.complexity_report import report_complexity, report_published
 
 PUBLISHED = 'configs/gradsplit_tables/complexity.json'
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmgradsplit.apis import conflict_maps
+from mmgradsplit.analysis import conflict_maps
 from mmgradsplit.apis.command_line import add_cfg_options, add_device
 
 

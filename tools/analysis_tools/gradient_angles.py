@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmgradsplit.apis import gradient_angles
+from mmgradsplit.analysis import angle_distributions as gradient_angles
 from mmgradsplit.apis.command_line import add_cfg_options, add_device
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmgradsplit.apis.report import report
+from mmgradsplit.studies.report import report
 
 
 def parse_args() -> argparse.Namespace:

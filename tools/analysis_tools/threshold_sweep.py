@@ -2,8 +2,8 @@
 
 import argparse
 
-from mmgradsplit.apis import sweep_thresholds
-from mmgradsplit.apis.threshold_sweep import THRESHOLDS
+from mmgradsplit.studies import sweep_thresholds
+from mmgradsplit.studies.threshold_sweep import THRESHOLDS
 
 
 def parse_args() -> argparse.Namespace:

@@ -5,7 +5,7 @@ May import mmgradsplit.
 
 import argparse
 
-from mmgradsplit.datasets.digits import make_digits
+from mmgradsplit.synthetic.digits import make_digits
 
 
 def main() -> None:

@@ -4,7 +4,7 @@ import argparse
 import inspect
 from pathlib import Path
 
-from mmgradsplit.datasets.pedestrians import make_pedestrians
+from mmgradsplit.synthetic.pedestrians import make_pedestrians
 
 
 def main() -> None:

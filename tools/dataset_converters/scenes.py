@@ -4,7 +4,7 @@ import argparse
 import inspect
 from pathlib import Path
 
-from mmgradsplit.datasets.scenes import make_scenes
+from mmgradsplit.synthetic.scenes import make_scenes
 
 
 def main() -> None:

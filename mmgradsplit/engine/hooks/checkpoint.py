@@ -1,6 +1,5 @@
 """Checkpoints that survive a kill while they are written. May import mmengine."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from mmgradsplit.registry import HOOKS
+from mmgradsplit.utils import write_atomically
 
 
 class AtomicBackend(LocalBackend):
@@ -18,14 +18,7 @@ class AtomicBackend(LocalBackend):
 
     def put(self, obj: bytes | memoryview, filepath: str | Path) -> None:
         """Write ``obj`` beside ``filepath``, then move it there."""
-        target = Path(filepath)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + '.tmp')
-        with partial.open('wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
+        write_atomically(filepath, obj)
 
 
 register_backend('atomic', AtomicBackend, force=True)

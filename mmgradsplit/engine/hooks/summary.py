@@ -15,11 +15,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from mmgradsplit.engine.tracing import without_trace
 from mmgradsplit.functional import acc_mtl, delta_m
 from mmgradsplit.registry import HOOKS
-
-from .checkpoint import AtomicBackend
+from mmgradsplit.utils import write_json
+from mmgradsplit.utils.tracing import without_trace
 
 Metrics = dict[str, float | None]
 
@@ -104,8 +103,7 @@ class SummaryHook(Hook):
             untrained=self.columns.get(UNTRAINED),
             trained=self.columns.get(TRAINED),
         )
-        text = json.dumps(content, indent=2, allow_nan=False) + '\n'
-        AtomicBackend().put(text.encode(), Path(runner.work_dir, FILE))
+        write_json(Path(runner.work_dir, FILE), content, allow_nan=False)
 
     def _read_own(self, runner: Runner) -> None:
         """Metrics from before the run was resumed."""

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmgradsplit.registry import HOOKS
+from mmgradsplit.utils import unwrapped
 
 
 @HOOKS.register_module()
@@ -35,7 +35,7 @@ class WeightingHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Check that the weighting gets what it needs."""
-        self.model: Any = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        self.model: Any = unwrapped(runner.model)
         self.weighting: Any = getattr(self.model, 'weighting', None)
         self.needs = getattr(self.weighting, 'needs', frozenset())
         if 'metrics' in self.needs and runner.val_loop is None:

@@ -5,16 +5,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
+
+from mmgradsplit.utils import unwrapped
 
 from .streams import TaskDataset, TaskStream, rewrap
 
 
 def task_names(runner: Runner) -> list[str]:
     """Names of the model's tasks, in order."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = unwrapped(runner.model)
     if not hasattr(model, 'tasks'):
         raise ValueError(
             f'this loop trains and evaluates a MultiTaskModel, but model.type is '

@@ -10,8 +10,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 
 from mmgradsplit.functional import derive_seed
-
-from .streams import seed_all
+from mmgradsplit.utils import seed_all
 
 
 class SeededTrainLoop(EpochBasedTrainLoop):

@@ -3,25 +3,14 @@
 May import torch and the mathematics.
 """
 
-import random
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmgradsplit.functional import derive_seed
-
-
-def seed_all(seed: int) -> None:
-    """Seed Python's, NumPy's and torch's global generators of this process."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
-    if torch.cuda.is_initialized():
-        torch.cuda.manual_seed_all(seed)
+from mmgradsplit.utils import seed_all
 
 
 class TaskDataset(Dataset):

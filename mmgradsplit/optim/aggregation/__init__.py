@@ -1,0 +1,1 @@
+"""Aggregators: how task gradients become one gradient."""

@@ -1,0 +1,229 @@
+"""TorchJD's aggregators: from a config, and applied to task gradients. May import torch, mmengine.
+
+TorchJD is imported where it is used, so that all else works without it.
+"""
+
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce, broadcast, get_rank, get_world_size
+from mmengine.logging import MessageHub
+from torch import Tensor
+
+from mmgradsplit.optim.torchjd_state import is_stateful
+from mmgradsplit.registry import MODELS
+
+from .task_jacobian import TaskJacobian
+
+KEY = 'optim_wrapper.aggregator'
+PREFIX = 'torchjd.'
+# What these make of a column depends on this column, and on the number of rows, alone.
+BY_COLUMN = ('Constant', 'GradDrop', 'Mean', 'Random', 'Sum', 'TrimmedMean')
+# Its state has an element for each column.
+STATE_BY_COLUMN = ('ExcessMTL',)
+
+
+def torchjd_aggregation() -> ModuleType:
+    """The module ``torchjd.aggregation``.
+
+    Raises:
+        ImportError: If TorchJD is not installed.
+    """
+    try:
+        from torchjd import aggregation
+    except ImportError as error:
+        raise ImportError(f'{KEY} needs TorchJD: pip install "torchjd[full]"') from error
+    return aggregation
+
+
+def known_aggregators() -> list[str]:
+    """Names of TorchJD's aggregators, without the base classes."""
+    module = torchjd_aggregation()
+    return [
+        name
+        for name in module.__all__
+        if issubclass(getattr(module, name), module.Aggregator) and not name.endswith('Aggregator')
+    ]
+
+
+def build_aggregator(cfg: Mapping[str, Any], tasks: Sequence[str], like: Tensor) -> Any:
+    """Build ``optim_wrapper.aggregator``.
+
+    Args:
+        cfg: ``dict(type='torchjd.PCGrad')``, with the arguments of TorchJD's class. Where it takes
+            a vector with a number for each task (``weights``, ``pref_vector``, ``leak``), give a
+            list, or a dict by task. ``n_tasks`` is filled in. Or the config of a
+            ``torchjd.aggregation.Aggregator`` that is registered in ``MODELS``.
+        tasks: Names of the tasks, in order.
+        like: Vectors are made of its type and on its device.
+
+    Returns:
+        A ``torchjd.aggregation.Aggregator``.
+
+    Raises:
+        ValueError: If there is no such aggregator, or its arguments do not fit.
+        ImportError: If TorchJD, or a package that the aggregator needs, is not installed.
+    """
+    module = torchjd_aggregation()
+    if not isinstance(cfg, Mapping) or not isinstance(cfg.get('type'), str):
+        raise ValueError(f"{KEY} must be a dict such as dict(type='torchjd.PCGrad'), got {cfg!r}")
+    options = dict(cfg)
+    kind = options.pop('type')
+    known = known_aggregators()
+    name = kind.removeprefix(PREFIX)
+    if kind == name and name not in known and MODELS.get(kind) is not None:
+        built = MODELS.build(dict(cfg))
+        if not isinstance(built, module.Aggregator):
+            raise ValueError(f"{KEY}.type: '{kind}' is no torchjd.aggregation.Aggregator")
+        return built
+    if kind == name or name not in known:
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+        hint = f"; did you mean '{PREFIX}{near[0]}'?" if near else ''
+        raise ValueError(
+            f"{KEY}.type: there is no '{kind}'; the known ones are "
+            f'{[f"{PREFIX}{each}" for each in known]}{hint}'
+        )
+    cls = getattr(module, name)
+    if 'n_tasks' in inspect.signature(cls).parameters:
+        options.setdefault('n_tasks', len(tasks))
+    options = {key: _vector(key, value, tasks, like) for key, value in options.items()}
+    try:
+        return cls(**options)
+    except ImportError as error:
+        raise ImportError(f'{KEY}: {error}') from error
+    except (TypeError, ValueError) as error:
+        raise ValueError(f'{KEY} ({kind}): {error}') from error
+
+
+def _vector(key: str, value: Any, tasks: Sequence[str], like: Tensor) -> Any:
+    """A list, or a dict by task, as a vector with a number for each task."""
+    if isinstance(value, Mapping):
+        if sorted(value) != sorted(tasks):
+            raise ValueError(
+                f'{KEY}.{key} must have a number for each of the tasks {list(tasks)}, got '
+                f'{dict(value)}'
+            )
+        value = [value[task] for task in tasks]
+    if not isinstance(value, list | tuple):
+        return value
+    return torch.tensor(value, dtype=like.dtype, device=like.device)
+
+
+def check_for_features(aggregator: Any) -> None:
+    """Check that an aggregator can be applied to the features of a batch.
+
+    Raises:
+        ValueError: If it cannot, or not where every process has features of its own.
+    """
+    module = torchjd_aggregation()
+    name = type(aggregator).__name__
+    if name in STATE_BY_COLUMN:
+        raise ValueError(
+            f"optim_wrapper.on='features': {name} keeps a value for each parameter, but features "
+            f"are different ones in every step; use on='backbone'"
+        )
+    by_gramian = isinstance(aggregator, module.GramianWeightedAggregator)
+    if get_world_size() > 1 and not by_gramian and name not in BY_COLUMN:
+        raise ValueError(
+            f"optim_wrapper.on='features': {name} needs the features of all processes at once; use "
+            f"on='backbone', or one process"
+        )
+
+
+def combine(
+    aggregator: Any, jacobian: TaskJacobian, scale: float = 1.0, apart: bool = False
+) -> tuple[Tensor, list[float] | None]:
+    """Task gradients become one gradient.
+
+    An aggregator that needs only their inner products costs no copy of the gradients.
+
+    Args:
+        aggregator: A ``torchjd.aggregation.Aggregator``.
+        jacobian: The gradients of m tasks.
+        scale: The loss scale that they have; the aggregator sees them without.
+        apart: Whether every rank has columns of its own; otherwise all have the same rows.
+
+    Returns:
+        The aggregate with the loss scale, shape [P], and the weights of the m tasks, where it is a
+        weighted sum. Gradients that are not finite are added up, so that a loss scaler finds them.
+    """
+    module = torchjd_aggregation()
+    weighted = isinstance(aggregator, module.WeightedAggregator)
+    # Weights must be the same on all ranks; a mask over columns, drawn for each column.
+    offset = get_rank() if apart and not weighted else 0
+    with torch.no_grad(), drawn_alike(jacobian.like.device, offset):
+        gramian = jacobian.gramian() / scale**2
+        if apart:
+            all_reduce(gramian)
+        if not bool(gramian.isfinite().all()):
+            return jacobian.weighted_sum([1.0] * len(gramian)), None
+        if isinstance(aggregator, module.GramianWeightedAggregator):
+            weights = aggregator.gramian_weighting(gramian).tolist()
+            return jacobian.weighted_sum(weights), weights
+        # The weights of these depend on the number of rows alone, and the Gramian has as many.
+        counted = weighted and type(aggregator).__name__ in BY_COLUMN
+        rows = gramian if counted else jacobian.rows(1 / scale)
+        if not weighted:
+            return aggregator(rows).mul_(scale), None
+        weights = aggregator.weighting(rows).tolist()
+        return jacobian.weighted_sum(weights), weights
+
+
+def aggregate(
+    aggregator: Any, jacobian: TaskJacobian, scale: float = 1.0, apart: bool = False
+) -> Tensor:
+    """What an aggregator makes of the rows that a matrix of task gradients has.
+
+    The weights that it gives to the tasks are logged as ``aggregator/<task>``.
+
+    Args:
+        aggregator: A ``torchjd.aggregation.Aggregator``.
+        jacobian: The task gradients.
+        scale: The loss scale that they have; the aggregator sees them without.
+        apart: Whether every rank has columns of its own; otherwise all have the same matrix.
+
+    Returns:
+        The aggregate, shape [P], with the loss scale.
+
+    Raises:
+        ValueError: If the aggregator refuses the rows, or needs those of all tasks.
+    """
+    tasks = jacobian.present
+    if not tasks:
+        return jacobian.weighted_sum([])
+    if len(tasks) < len(jacobian.tasks) and is_stateful(aggregator):
+        raise ValueError(
+            f'{KEY}: {type(aggregator).__name__} keeps a state for every task, but only {tasks} '
+            f'had a sample; use larger batches, or an aggregator without a state'
+        )
+    try:
+        vector, weights = combine(aggregator, jacobian, scale, apart)
+    except ValueError as error:
+        raise ValueError(f'{KEY}, on the gradients of {tasks}: {error}') from error
+    if weights is not None:
+        hub = MessageHub.get_current_instance()
+        for task, weight in zip(tasks, weights, strict=True):
+            hub.update_scalar(f'train/aggregator/{task}', weight)
+    return vector
+
+
+@contextmanager
+def drawn_alike(device: torch.device, offset: int = 0) -> Iterator[None]:
+    """Within this context, torch draws the same on all ranks, and again in a resumed run.
+
+    The seed comes from the first rank's generator, which the training loops seed in each step.
+
+    Args:
+        device: Where draws happen, besides the CPU.
+        offset: Added to the seed: ranks with different ones draw differently.
+    """
+    seed = torch.randint(2**62, (1,))
+    broadcast(seed)
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
+        torch.manual_seed(int(seed) + offset)
+        yield

@@ -1,0 +1,1 @@
+"""GradSplit: which parameters the task step of a task may move."""

@@ -1,0 +1,238 @@
+"""Builds GradSplitOptimWrapper from the config. May import the mathematics and mmengine's optim."""
+
+import copy
+import fnmatch
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.registry import OPTIMIZERS
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from mmgradsplit.functional import spans
+from mmgradsplit.optim.aggregation.gradient_sums import GradientAggregate, GradientSum
+from mmgradsplit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
+from mmgradsplit.utils import unwrapped
+
+from .drop_grad import DropGrad
+from .relations import load_changes, load_mask
+from .wrapper import GradSplitOptimWrapper, Leaf, TaskUpdate
+
+NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
+SHARED = 'shared'
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """Constructor of :class:`GradSplitOptimWrapper`.
+
+    Args:
+        optim_wrapper_cfg: Keys:
+
+            - ``optimizer``: config of the optimizer, for every task alike.
+            - ``relations``: see :func:`~.relations.load_mask`. Default ``'none'``.
+            - ``threshold``: of the relation mask. Default -0.01 (section 3.1).
+            - ``modules``: names, or patterns such as ``'layer[34]'``, of the backbone's modules
+              whose convolutions are split. Default ``['layer4']`` (Table 4).
+            - ``split_norm``: whether the affine parameters of the norms in these modules are split
+              as the convolutions are. Default False.
+            - ``optimizers``: ``'separate'``, one a task (section 4.1), or ``'shared'``. Default
+              ``'separate'``.
+            - ``update``: ``'step'``, after every task step, or ``'iteration'``, after the masked
+              task gradients of a major iteration are summed (Eq. 4); the latter needs
+              ``optimizers='shared'``. Default ``'step'``.
+            - ``aggregator``: with ``update='iteration'``, aggregates the masked task gradients
+              instead of adding them up, on what several tasks train of the backbone, see
+              :func:`~mmgradsplit.optim.aggregation.aggregators.build_aggregator`.
+            - ``drop_grad``: share of the gradients of what is split in ``modules`` that every task
+              step drops at random, see :class:`~.drop_grad.DropGrad`. With
+              ``relations='all'`` this is the DropGrad of Tables 4 and 7. Default 0.
+            - ``base``: config of the mmengine wrapper that does loss scaling and autocast, such as
+              ``dict(type='AmpOptimWrapper')``. Default ``dict(type='OptimWrapper')``.
+            - ``accumulative_counts``, ``clip_grad``: as in mmengine, for each task.
+        paramwise_cfg: As in mmengine's ``DefaultOptimWrapperConstructor``.
+
+    Raises:
+        ValueError: If a value is none of the above, a module name matches nothing or no
+            convolution, or a convolution has fewer filters than there are tasks.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        # A weight that two layers share is stepped once, as by mmengine without a paramwise_cfg.
+        super().__init__(optim_wrapper_cfg, {'bypass_duplicate': True, **(paramwise_cfg or {})})
+        cfg = self.optim_wrapper_cfg
+        cfg.pop('type', None)
+        self.relations = cfg.pop('relations', 'none')
+        self.threshold = float(cfg.pop('threshold', -0.01))
+        modules = cfg.pop('modules', ['layer4'])
+        self.modules = [modules] if isinstance(modules, str) else modules
+        self.split_norm = cfg.pop('split_norm', False)
+        self.optimizers = cfg.pop('optimizers', 'separate')
+        self.update = cfg.pop('update', 'step')
+        self.aggregator = cfg.pop('aggregator', None)
+        self.drop_grad = cfg.pop('drop_grad', 0.0)
+        self.base = {'type': 'OptimWrapper', **cfg.pop('base', {}), **cfg}
+        for key, value, known in (
+            ('optimizers', self.optimizers, ('separate', SHARED)),
+            ('update', self.update, ('step', 'iteration')),
+        ):
+            if value not in known:
+                raise ValueError(f"optim_wrapper.{key} must be one of {known}, got '{value}'")
+        if self.update == 'iteration' and self.optimizers != SHARED:
+            raise ValueError(
+                "optim_wrapper.update='iteration' sums the gradients of all tasks for one step, so "
+                "it needs optim_wrapper.optimizers='shared'"
+            )
+        if self.aggregator is not None and self.update != 'iteration':
+            raise ValueError(
+                'optim_wrapper.aggregator needs the task gradients of a whole major iteration; '
+                "with GradSplit's mask, set optim_wrapper.optimizers='shared' and "
+                "optim_wrapper.update='iteration'"
+            )
+        scaled = 'Amp' in str(self.base['type']) and self.base.get('accumulative_counts', 1) > 1
+        if scaled and self.optimizers == SHARED and self.update == 'step':
+            raise ValueError(
+                "optim_wrapper: a loss scale that all tasks share (base.type='AmpOptimWrapper', "
+                "optimizers='shared') would change while a task still accumulates; use "
+                "optimizers='separate', update='iteration' or accumulative_counts=1"
+            )
+
+    def __call__(self, model: nn.Module) -> GradSplitOptimWrapper:
+        """Build the wrapper for a :class:`~mmgradsplit.models.MultiTaskModel`."""
+        bare = unwrapped(model)
+        if not (hasattr(bare, 'tasks') and hasattr(bare, 'backbone')):
+            raise ValueError(
+                f'GradSplitOptimWrapper needs a MultiTaskModel, but the model is a '
+                f'{type(bare).__name__}; set model.type'
+            )
+        tasks = list(bare.tasks)
+        mask = load_mask(self.relations, tasks, self.threshold)
+        split = self._split_parameters(bare.backbone, len(tasks))
+        leaves_of = self._leaves(bare, tasks, mask, set(split))
+        drop = DropGrad(split, self.drop_grad)
+        groups: list[dict] = []
+        self.add_params(groups, bare)
+        leaves = [leaf for group in groups for leaf in leaves_of[group['params'][0]]]
+        wrappers: dict[str, OptimWrapper] = {}
+        updates: dict[str, TaskUpdate] = {}
+        once: GradientSum | None = None
+        if self.update == 'iteration':
+            once = self._sums(bare, leaves, tasks)
+        if self.optimizers == SHARED:
+            wrappers[SHARED] = self._build_wrapper(groups, leaves_of, tasks)
+            sums = once or GradientSum()
+            for task in tasks:
+                # Copies share the optimizer and the loss scaler, but count their own task steps.
+                wrapper = copy.copy(wrappers[SHARED])
+                steps = once is None or task == tasks[-1]
+                updates[task] = TaskUpdate(task, wrapper, leaves, drop, sums, steps)
+        else:
+            for task in tasks:
+                wrappers[task] = self._build_wrapper(groups, leaves_of, [task])
+                alone = GradientSum()
+                updates[task] = TaskUpdate(task, wrappers[task], leaves, drop, alone, steps=True)
+        names = {param: name for name, param in bare.named_parameters()}
+        literal = isinstance(self.relations, str) and self.relations in ('all', 'none')
+        changes = None if literal else load_changes(self.relations, tasks)
+        return GradSplitOptimWrapper(
+            wrappers, updates, leaves, names, mask, changes, self.threshold, once
+        )
+
+    def _sums(self, model: Any, leaves: Sequence[Leaf], tasks: list[str]) -> GradientSum:
+        """What becomes of the task gradients of a major iteration."""
+        if self.aggregator is None:
+            return GradientSum()
+        backbone = {param for param in model.backbone.parameters() if param.requires_grad}
+        shared = [
+            leaf.param for leaf in leaves if leaf.source in backbone and len(leaf.holders) > 1
+        ]
+        return GradientAggregate(shared, tasks, self.aggregator)
+
+    def _build_wrapper(
+        self, groups: list[dict], leaves_of: dict[nn.Parameter, list[Leaf]], tasks: Sequence[str]
+    ) -> OptimWrapper:
+        """A wrapper whose optimizer holds what the steps of any of ``tasks`` may move."""
+        merged: dict[str, dict] = {}
+        for group in groups:
+            options = {key: value for key, value in group.items() if key != 'params'}
+            # Parameters with the same options form one group, which the optimizer steps at once.
+            key = repr(sorted(options.items()))
+            target = merged.setdefault(key, dict(options, params=[]))
+            target['params'].extend(
+                leaf.param
+                for leaf in leaves_of[group['params'][0]]
+                if not leaf.holders.isdisjoint(tasks)
+            )
+        held = [group for group in merged.values() if group['params']]
+        optimizer = OPTIMIZERS.build(dict(copy.deepcopy(self.optimizer_cfg), params=held))
+        return OPTIM_WRAPPERS.build(
+            copy.deepcopy(self.base), default_args=dict(optimizer=optimizer)
+        )
+
+    @staticmethod
+    def _leaves(
+        model: Any, tasks: list[str], mask: NDArray[np.bool_], split: set[nn.Parameter]
+    ) -> dict[nn.Parameter, list[Leaf]]:
+        """The leaves of every parameter of the model."""
+        every = frozenset(tasks)
+        owners: dict[nn.Parameter, list[str]] = {}
+        for task in tasks:
+            for param in model.own_parameters(task):
+                owners.setdefault(param, []).append(task)
+        leaves: dict[nn.Parameter, list[Leaf]] = {}
+        for param in model.parameters():
+            if param in split and param not in owners:
+                leaves[param] = [
+                    Leaf.make(param, start, stop, frozenset(tasks[t] for t in held))
+                    for start, stop, held in spans(len(param), mask)
+                ]
+            else:
+                size = len(param) if param.ndim else 0
+                holders = frozenset(owners.get(param, every))
+                leaves[param] = [Leaf.make(param, 0, size, holders)]
+        return leaves
+
+    def _split_parameters(self, backbone: nn.Module, num_tasks: int) -> list[nn.Parameter]:
+        """Parameters of the convolutions (and norms) in the modules named in the config."""
+        names = [name for name, _ in backbone.named_modules() if name]
+        found: dict[str, nn.Module] = {}
+        for pattern in self.modules:
+            roots = [n for n in names if fnmatch.fnmatchcase(n, pattern)]
+            if not roots:
+                top = [name for name, _ in backbone.named_children()]
+                raise ValueError(
+                    f"optim_wrapper.modules: '{pattern}' matches no module of the "
+                    f'{type(backbone).__name__}, whose modules are {top} and what they contain'
+                )
+            inside = {
+                name: module
+                for name, module in backbone.named_modules()
+                if any(name == root or name.startswith(root + '.') for root in roots)
+            }
+            if not any(self._splits(module) for module in inside.values()):
+                raise ValueError(
+                    f"optim_wrapper.modules: '{pattern}' holds no convolution to split"
+                )
+            found.update(inside)
+        params: dict[nn.Parameter, None] = {}  # in order, as DropGrad draws for them
+        for name, module in found.items():
+            if not (self._splits(module) or (self.split_norm and isinstance(module, NORMS))):
+                continue
+            own = list(module.parameters(recurse=False))
+            if any(len(param) < num_tasks for param in own):
+                raise ValueError(
+                    f"optim_wrapper.modules: '{name}' has {len(own[0])} filters, fewer than the "
+                    f'{num_tasks} tasks; leave it out'
+                )
+            params.update(dict.fromkeys(own))
+        return list(params)
+
+    @staticmethod
+    def _splits(module: nn.Module) -> bool:
+        # A transposed convolution has its output channels in the second dimension.
+        return isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd)

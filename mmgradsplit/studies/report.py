@@ -1,0 +1,186 @@
+"""Finished runs side by side: what tools/analysis_tools/report.py and a notebook call.
+
+May import all of mmgradsplit.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+from mmengine.utils import import_modules_from_strings
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+
+from mmgradsplit.analysis.complexity import measure_complexity
+from mmgradsplit.utils.tables import markdown, print_table
+from mmgradsplit.visualization import Plot, draw_curves, save_figure
+
+from .report_runs import DELTA, FACTORS, FINISHED, Run, find_runs, read_run, task_of
+from .report_table import Row, build_table, group, sum_up, write_csv
+
+PARAMETERS, FLOPS = '#Param (M)', '#FLOPs (G)'
+SPREAD = 'Where there are several seeds: mean ± standard deviation (n − 1).'
+
+
+def report(
+    work_dirs: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    references: Sequence[str | Path] = (),
+    console: Console | None = None,
+) -> list[Row]:
+    """Show finished runs as one table, and their curves.
+
+    Runs whose configs differ in the seed alone are one row. A folder that cannot be read is named
+    and left out; a run that did not finish, or diverged, is marked.
+
+    Args:
+        work_dirs: Work dirs of runs, or folders of work dirs (``NAME/seed_0``, ...).
+        out: Folder for ``report.md``, ``report.csv`` (every metric) and ``curves.png``.
+        references: What ``delta_m`` is relative to, and the metrics of ``acc_mtl``, instead of each
+            config's own references: work dirs of single-task runs (the mean over their seeds), or
+            ``'task/metric=value'``.
+        console: For the table.
+
+    Returns:
+        The rows of the table.
+
+    Raises:
+        FileNotFoundError: If none of the folders is of a run.
+        ValueError: If a reference is neither a single-task run nor a number.
+    """
+    console = console or Console()
+    runs, problems = _read(work_dirs)
+    if not runs:
+        raise FileNotFoundError('no run to report on: ' + '; '.join(problems))
+    relative_to, lower = _references(references)
+    lower = lower.union(*(run.lower_is_better for run in runs))
+    for run in runs:
+        if relative_to:
+            sum_up(run, relative_to, lower)
+    rows = group(runs)
+    with console.status('Counting parameters and multiply-accumulates ...'):
+        problems += [problem for row in rows for problem in _set_cost(row)]
+    notes = [SPREAD] if any(len(row.runs) > 1 for row in rows) else []
+    notes += _about_delta_m(runs, relative_to, lower)
+    notes += problems
+    print_table(build_table(rows), console)
+    for note in notes:
+        console.print(escape(note), soft_wrap=True)
+    if out is not None:
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_csv(rows, folder / 'report.csv')
+        save_figure(draw_curves(_plots(rows)), folder / 'curves.png')
+        table = markdown(build_table(rows, box.MARKDOWN))
+        text = '\n\n'.join([table, *notes, '![losses, metrics and weights](curves.png)'])
+        (folder / 'report.md').write_text(text + '\n', encoding='utf-8')
+        console.print(f'Written: report.md, report.csv and curves.png in {folder}')
+    return rows
+
+
+def _read(work_dirs: Sequence[str | Path]) -> tuple[list[Run], list[str]]:
+    """Read all runs; return also what is wrong with those that cannot be read."""
+    folders, runs, problems = [], [], []
+    for work_dir in work_dirs:
+        try:
+            folders += find_runs(work_dir)
+        except FileNotFoundError as error:
+            problems.append(f'Left out: {error}')
+    for folder in dict.fromkeys(folders):
+        try:
+            runs.append(read_run(folder))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"Left out: '{folder}', {error!r}")
+    return runs, problems
+
+
+def _set_cost(row: Row) -> list[str]:
+    """Set #Param and #FLOPs of a row; return what is in the way."""
+    cfg = row.runs[0].cfg
+    try:
+        import_modules_from_strings(**cfg.get('custom_imports', dict(imports=[])))
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # the toolboxes', of their own defaults
+            cost = measure_complexity(cfg)
+    except Exception as error:  # whatever building a model of any toolbox leads to
+        return [f"No #Param and #FLOPs of '{row.name}': {error!r}"]
+    row.extra = {PARAMETERS: cost.parameters[''] / 1e6, FLOPS: cost.macs[''] / 1e9}
+    return []
+
+
+def _references(given: Sequence[str | Path]) -> tuple[dict[str, float], set[str]]:
+    """The single-task value of each metric that is named, or measured by a run.
+
+    Returns also of which metrics a lower value is better, as far as the runs' configs say it.
+    """
+    values: dict[str, list[float]] = {}
+    lower: set[str] = set()
+    for item in given:
+        name, equals, number = str(item).rpartition('=')
+        if equals and not Path(item).exists():
+            try:
+                values.setdefault(name, []).append(float(number))
+            except ValueError:
+                raise ValueError(f"--references: '{item}' is not task/metric=number") from None
+            continue
+        for run in map(read_run, find_runs(item)):
+            if run.state != FINISHED or len(set(map(task_of, run.main_metrics))) != 1:
+                state = run.state if run.state != FINISHED else f'of the tasks {run.main_metrics}'
+                raise ValueError(
+                    f"--references: '{run.folder}' is {state}, not a finished single-task run; "
+                    'name one, or a value as task/metric=number'
+                )
+            lower |= run.lower_is_better
+            for name in run.main_metrics:
+                values.setdefault(name, []).append(run.metrics[name])
+    return {name: mean(numbers) for name, numbers in values.items()}, lower
+
+
+def _about_delta_m(
+    runs: Sequence[Run], relative_to: dict[str, float], lower: set[str]
+) -> list[str]:
+    if not any(DELTA in run.metrics for run in runs):
+        return []
+    if relative_to:
+        texts = [
+            f'{name} {value:.2f}{" (lower is better)" if name in lower else ""}'
+            for name, value in relative_to.items()
+        ]
+        return [f'delta_m is relative to {", ".join(texts)}.']
+    seen: dict[str, set[float]] = {}
+    for run in runs:
+        for name, entry in run.references.items():
+            seen.setdefault(name, set()).add(entry['value'])
+    unlike = [name for name, values in seen.items() if len(values) > 1]
+    if not unlike:
+        return ["delta_m is relative to the references of the runs' configs."]
+    return [
+        f'delta_m cannot be compared between rows: the configs have different references for '
+        f'{", ".join(unlike)}; give the same ones to all with --references.'
+    ]
+
+
+def _plots(rows: Sequence[Row]) -> list[list[Plot]]:
+    """Losses, main metrics and, where there are any, weights, over the iterations, in blocks."""
+    runs = [run for row in rows for run in row.runs]
+    losses = dict.fromkeys(name for run in runs for name in run.losses)
+    metrics = dict.fromkeys(name for run in runs for name in run.main_metrics)
+    weights = dict.fromkeys(name for run in runs for name in run.weights)
+
+    def lines(kind: str, name: str) -> dict[str, list[dict[int, float]]]:
+        return {
+            row.name: [getattr(run, kind)[name] for run in row.runs if name in getattr(run, kind)]
+            for row in rows
+        }
+
+    return [
+        [Plot(name, lines('losses', name), log=True) for name in losses],
+        [Plot(name, lines('history', name)) for name in metrics],
+        *(
+            [Plot(name, lines('weights', name)) for name in weights if name.startswith(f'{of}/')]
+            for of in FACTORS
+        ),
+    ]

@@ -1,0 +1,165 @@
+"""The table of finished runs: runs that differ in their seed alone are one row, mean and spread.
+
+May import the mathematics and rich.
+"""
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from mmgradsplit.functional import acc_mtl, delta_m
+from mmgradsplit.utils.tables import mean_and_spread
+
+from .report_runs import ACC, DELTA, FINISHED, Run, task_of
+
+# What of a config does not change what is trained.
+BESIDES = ('work_dir', 'experiment_name', 'launcher', 'randomness', 'resume')
+SECONDS = 'time (s)'
+DECIMALS = {ACC: 4, SECONDS: 3}
+
+
+@dataclass
+class Row:
+    """Runs of one config over one or several seeds.
+
+    Attributes:
+        name: What it is called.
+        runs: The runs, in the order in which they were given.
+        extra: Further columns, such as #Param: the same for all seeds.
+    """
+
+    name: str
+    runs: list[Run]
+    extra: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> list[Run]:
+        """The finished runs; where there is none, all of them."""
+        return [run for run in self.runs if run.state == FINISHED] or self.runs
+
+    @property
+    def state(self) -> str:
+        """What is wrong with which run."""
+        wrong = [run for run in self.runs if run.state != FINISHED]
+        if len(self.runs) == 1 or not wrong:
+            return wrong[0].state if wrong else FINISHED
+        texts = [f'seed {run.seed}: {run.state}' for run in wrong]
+        return f'{len(self.runs) - len(wrong)} of {len(self.runs)} finished ({"; ".join(texts)})'
+
+    def values(self, column: str) -> list[float]:
+        """What the runs that count have in a column."""
+        if column in self.extra:
+            return [self.extra[column]]
+        runs = self.counted
+        found = [run.seconds if column == SECONDS else run.metrics.get(column) for run in runs]
+        return [value for value in found if value is not None]
+
+
+def group(runs: Sequence[Run]) -> list[Row]:
+    """Put runs whose configs differ in ``randomness.seed`` alone into one row.
+
+    A second run of a seed is a row of its own: it would make the spread look smaller.
+    """
+    rows: list[tuple[str, list[Run]]] = []
+    for run in runs:
+        content = _content(run)
+        for other, same in rows:
+            if content == other and run.seed not in [r.seed for r in same]:
+                same.append(run)
+                break
+        else:
+            rows.append((content, [run]))
+    named = []
+    for _, same in rows:
+        names = {run.name for run in same}
+        named.append(Row(same[0].name if len(names) == 1 else same[0].config_name, same))
+    taken = [row.name for row in named]
+    for row in named:
+        if taken.count(row.name) > 1:
+            row.name = str(row.runs[0].folder)
+    return named
+
+
+def _content(run: Run) -> str:
+    cfg = {key: value for key, value in run.cfg.to_dict().items() if key not in BESIDES}
+    cfg['randomness'] = {k: v for k, v in (run.cfg.get('randomness') or {}).items() if k != 'seed'}
+    if run.cfg.get('resume'):
+        cfg.pop('load_from', None)  # its own checkpoint
+    return json.dumps(cfg, sort_keys=True, default=str)
+
+
+def sum_up(run: Run, references: Mapping[str, float], lower_is_better: Iterable[str]) -> None:
+    """Set a run's ``acc_mtl`` and ``delta_m`` by other references than its config's.
+
+    They are left out where a task has no reference, or its metric is not there.
+    """
+    for name in (ACC, DELTA):
+        run.metrics.pop(name, None)
+    tasks = {task_of(name) for name in run.main_metrics}
+    own = {name: value for name, value in references.items() if task_of(name) in tasks}
+    measured = {name: run.metrics.get(name, math.nan) for name in own}
+    if {task_of(name) for name in own} == tasks and all(map(math.isfinite, measured.values())):
+        run.metrics[ACC] = acc_mtl(measured, lower_is_better)
+        run.metrics[DELTA] = delta_m(measured, own, lower_is_better)
+
+
+def columns_of(rows: Sequence[Row], every: bool = False) -> list[str]:
+    """Metrics (the main or all), acc_mtl, delta_m, cost and time, as far as any row has them."""
+    names: dict[str, None] = {}
+    for run in (run for row in rows for run in row.runs):
+        names.update(dict.fromkeys(run.metrics if every else run.main_metrics))
+    last = [ACC, DELTA, *(name for row in rows for name in row.extra), SECONDS]
+    names = {name: None for name in names if name not in last} | dict.fromkeys(last)
+    return [name for name in names if any(row.values(name) for row in rows)]
+
+
+def build_table(rows: Sequence[Row], style: box.Box = box.HEAVY_HEAD) -> Table:
+    """The table, for the terminal or in Markdown."""
+    table = Table(box=style)
+    in_lines = style is not box.MARKDOWN
+    columns = {
+        name: [mean_and_spread(row.values(name), DECIMALS.get(name, 2)) for row in rows]
+        for name in columns_of(rows)
+    } | {'seeds': [str(len(row.counted)) for row in rows]}
+    table.add_column('run', overflow='fold', min_width=16)
+    for name, texts in columns.items():
+        header = name.replace('/', '\n').replace(' (', '\n(') if in_lines else name
+        least = max(map(len, [*header.split('\n'), *texts]))
+        table.add_column(header, justify='right', no_wrap=True, min_width=least)
+    table.add_column('state', overflow='fold', min_width=10)
+    for i, row in enumerate(rows):
+        mark = 'yellow' if row.state != FINISHED and in_lines else ''
+        table.add_row(row.name, *(texts[i] for texts in columns.values()), row.state, style=mark)
+    return table
+
+
+def write_csv(rows: Sequence[Row], path: Path) -> None:
+    """Write the table with every metric: its mean, and its standard deviation with n - 1."""
+    columns = columns_of(rows, every=True)
+
+    def cell(statistic: Callable[[list[float]], float], values: list[float], least: int) -> Any:
+        return statistic(values) if len(values) >= least else ''
+
+    with path.open('w', newline='') as file:
+        writer = csv.writer(file)
+        spreads = [f'{name} std' for name in columns]
+        writer.writerow(['run', 'state', 'seeds', *columns, *spreads])
+        for row in rows:
+            values = [row.values(name) for name in columns]
+            writer.writerow(
+                [
+                    row.name,
+                    row.state,
+                    ' '.join(str(run.seed) for run in row.counted),
+                    *(cell(mean, v, 1) for v in values),
+                    *(cell(stdev, v, 2) for v in values),
+                ]
+            )

@@ -1,0 +1,1 @@
+"""Data that is drawn: pedestrians, indoor rooms, digits on photographs."""

@@ -1,0 +1,17 @@
+"""What several rooms need and none of them owns: files, generators, names, the bare model."""
+
+from .files import write_atomically, write_json
+from .modules import unwrapped
+from .nearest import did_you_mean
+from .seeding import seed_all
+from .tracing import kept_generators, without_trace
+
+__all__ = [
+    'did_you_mean',
+    'kept_generators',
+    'seed_all',
+    'unwrapped',
+    'without_trace',
+    'write_atomically',
+    'write_json',
+]

@@ -1,0 +1,34 @@
+"""Files that appear under their name only when they are whole."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
+    """Write a file beside its place, then move it there: a kill leaves the old one, or the new.
+
+    Args:
+        path: The file; its folder is made.
+        content: What is written.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + '.tmp')
+    with partial.open('wb') as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, target)
+
+
+def write_json(path: str | Path, content: Any, **options: Any) -> None:
+    """Write a JSON file, indented, by :func:`write_atomically`.
+
+    Args:
+        path: The file; its folder is made.
+        content: What JSON can hold.
+        **options: Further arguments of ``json.dumps``.
+    """
+    write_atomically(path, (json.dumps(content, indent=2, **options) + '\n').encode())
