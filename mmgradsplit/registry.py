@@ -13,6 +13,7 @@ def _child(parent: Registry, *rooms: str) -> Registry:
 
 
 MODELS = _child(mmengine_registry.MODELS, 'models')
+MODEL_WRAPPERS = _child(mmengine_registry.MODEL_WRAPPERS, 'models')
 WEIGHT_INITIALIZERS = _child(mmengine_registry.WEIGHT_INITIALIZERS)
 OPTIM_WRAPPERS = _child(mmengine_registry.OPTIM_WRAPPERS, 'optim')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'optim')
@@ -23,6 +24,9 @@ DATA_SAMPLERS = _child(mmengine_registry.DATA_SAMPLERS, 'datasets')
 TRANSFORMS = _child(mmengine_registry.TRANSFORMS, 'datasets')
 # From which tasks a sample is annotated for to the tasks that supervise it.
 ALLOCATORS = Registry('allocator', scope='mmgradsplit', locations=['mmgradsplit.engine'])
+# How task losses become one loss, and task gradients one gradient.
+WEIGHTINGS = Registry('weighting', scope='mmgradsplit', locations=['mmgradsplit.optim'])
+AGGREGATORS = Registry('aggregator', scope='mmgradsplit', locations=['mmgradsplit.optim'])
 METRICS = _child(mmengine_registry.METRICS, 'evaluation')
 EVALUATOR = _child(mmengine_registry.EVALUATOR, 'evaluation')
 
@@ -30,7 +34,6 @@ EVALUATOR = _child(mmengine_registry.EVALUATOR, 'evaluation')
 OPTIMIZERS = _child(mmengine_registry.OPTIMIZERS)
 PARAM_SCHEDULERS = _child(mmengine_registry.PARAM_SCHEDULERS)
 RUNNERS = _child(mmengine_registry.RUNNERS)
-MODEL_WRAPPERS = _child(mmengine_registry.MODEL_WRAPPERS)
 FUNCTIONS = _child(mmengine_registry.FUNCTIONS)
 VISUALIZERS = _child(mmengine_registry.VISUALIZERS)
 VISBACKENDS = _child(mmengine_registry.VISBACKENDS)

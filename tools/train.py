@@ -4,7 +4,7 @@ import argparse
 import os
 
 from mmgradsplit.apis import stop_processes, train
-from mmgradsplit.apis.command_line import add_amp, add_cfg_options, add_launcher
+from mmgradsplit.apis.command_line import add_amp, add_cfg_options, add_launcher, add_method
 
 
 def parse_args() -> argparse.Namespace:
@@ -21,6 +21,7 @@ def parse_args() -> argparse.Namespace:
         metavar='CHECKPOINT',
         help='continue from this checkpoint, or from the newest whole one of the work dir',
     )
+    add_method(parser)
     add_amp(parser)
     parser.add_argument('--no-validate', action='store_true', help='do not validate while training')
     add_cfg_options(
@@ -43,6 +44,7 @@ def main() -> None:
         validate=not args.no_validate,
         cfg_options=args.cfg_options,
         launcher=args.launcher,
+        method=args.method,
     )
     stop_processes()
 

@@ -21,6 +21,15 @@ def add_cfg_options(parser: argparse.ArgumentParser, of: str = 'the config') -> 
     )
 
 
+def add_method(parser: argparse.ArgumentParser) -> None:
+    """Add ``--method``."""
+    parser.add_argument(
+        '--method',
+        metavar='NAME',
+        help="in place of the config's: a name out of configs/_base_/methods, or a method file",
+    )
+
+
 def add_amp(parser: argparse.ArgumentParser) -> None:
     """Add ``--amp``."""
     parser.add_argument(

@@ -1,165 +1,168 @@
-"""The multi-task optimisation methods by name, and how to put one into a config.
+"""Methods by name: one file each in ``configs/_base_/methods``, and how to put one into a config."""
 
-May import mmengine, and the names that optim and models know.
-"""
-
-import difflib
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-from mmgradsplit.optim.aggregation.aggregators import known_aggregators
-from mmgradsplit.optim.weightings.scalarizers import TORCHJD, scalarizers
-from mmgradsplit.registry import MODELS
+import mmgradsplit
+from mmgradsplit.functional import by_task
+from mmgradsplit.optim import AutocastOptimWrapper, MultiTaskOptimWrapper, Weighting
+from mmgradsplit.optim.weightings import weighting_class
+from mmgradsplit.registry import OPTIM_WRAPPERS
+from mmgradsplit.utils import did_you_mean
 
-from .preparation import is_mixed
-
-UNIFORM = 'uniform'
-WEIGHTING, AGGREGATOR = 'model.weighting', 'optim_wrapper.aggregator'
+FOLDER = Path(mmgradsplit.__file__).parent.parent / 'configs' / '_base_' / 'methods'
 # What stays of a config's optimizer wrapper under another method.
-KEPT = ('optimizer', 'paramwise_cfg', 'accumulative_counts', 'clip_grad')
-# GradNorm's own learning rate is 0.025; the factor of the network's is set to give it.
-GRAD_NORM_RATE = 0.025
+KEPT = ('optimizer', 'paramwise_cfg', 'accumulative_counts', 'clip_grad', 'base')
+# What of it says how a network is split, whatever the relations.
+SPLIT = ('modules', 'split_norm', 'threshold')
 
 
-def _aggregated(name: str, on: str = 'backbone', **options: Any) -> dict[str, Any]:
-    return {AGGREGATOR: dict(type=f'torchjd.{name}', **options), 'optim_wrapper.on': on}
+def method_names() -> list[str]:
+    """The names of all methods, each of which has a file."""
+    return sorted(path.stem for path in FOLDER.glob('*.py'))
 
 
-# By name: values for keys of a config, on top of uniform weighting. Besides these, any of TorchJD's
-# names is a method ('torchjd.FairGrad').
-METHODS: dict[str, dict[str, Any]] = {
-    UNIFORM: {},
-    # One loss out of the task losses.
-    'uw': {WEIGHTING: dict(type='torchjd.UW')},
-    'rlw': {WEIGHTING: dict(type='torchjd.Random')},
-    'dwa': {WEIGHTING: dict(type='torchjd.DWA')},
-    'gls': {WEIGHTING: dict(type='torchjd.GeometricMean')},
-    'imtl_l': {WEIGHTING: dict(type='torchjd.IMTLL')},
-    'famo': {WEIGHTING: dict(type='torchjd.FAMO')},
-    'stch': {WEIGHTING: dict(type='torchjd.STCH', mu=1.0)},
-    'gradnorm': {WEIGHTING: dict(type='GradNormWeighting')},
-    'dtp': {WEIGHTING: dict(type='DTPWeighting')},
-    'amtl': {WEIGHTING: dict(type='AMTLWeighting')},
-    'amtl_arithmetic': {WEIGHTING: dict(type='AMTLWeighting', form='arithmetic')},
-    # One gradient out of the task gradients.
-    'mgda': _aggregated('MGDA'),
-    'mgda_ub': _aggregated('MGDA', 'features'),
-    'pcgrad': _aggregated('PCGrad'),
-    'pcgrad_last_layer': _aggregated('PCGrad', 'last_layer'),
-    'pcgrad_features': _aggregated('PCGrad', 'features'),
-    'cagrad': _aggregated('CAGrad', c=0.5),
-    'cagrad_features': _aggregated('CAGrad', 'features', c=0.5),
-    'imtl_g': _aggregated('IMTLG', 'features'),
-    'imtl': {WEIGHTING: dict(type='torchjd.IMTLL'), **_aggregated('IMTLG', 'features')},
-    'graddrop': _aggregated('GradDrop', 'features'),
-    'upgrad': _aggregated('UPGrad'),
-    'aligned_mtl': _aggregated('AlignedMTL'),
-    'nash_mtl': _aggregated('NashMTL'),
-    'cosreg': {'optim_wrapper.type': 'CosRegOptimWrapper', 'optim_wrapper.weight': 1.0},
-    'dropgrad': {
-        'optim_wrapper.type': 'GradSplitOptimWrapper',
-        'optim_wrapper.modules': ['*layer4'],  # also of a backbone within another
-        'optim_wrapper.optimizers': 'shared',
-        'optim_wrapper.drop_grad': 0.5,
-    },
-}
-
-
-def known_methods() -> list[str]:
-    """The names of all methods."""
-    names = dict.fromkeys([*known_aggregators(), *scalarizers()])
-    return [*METHODS, *(TORCHJD + name for name in names)]
-
-
-def method_options(name: str) -> dict[str, Any]:
-    """The values for keys of a config that a method sets.
+def load_method(name: str) -> dict[str, Any]:
+    """The settings of a method.
 
     Args:
-        name: One of :func:`known_methods`. Where TorchJD has an aggregator and a scalarizer of a
-            name, it is the aggregator.
+        name: One of :func:`method_names`, or the path of a method file of one's own.
+
+    Returns:
+        ``optim_wrapper``, ``train_cfg`` or both: what the method sets of a config.
 
     Raises:
-        ValueError: If there is no such method.
+        ValueError: If there is no such method, or its file does not define it.
     """
-    if name in METHODS:
-        return METHODS[name]
-    kind = name.removeprefix(TORCHJD)
-    if name.startswith(TORCHJD) and kind in known_aggregators():
-        return _aggregated(kind)
-    if name.startswith(TORCHJD) and kind in scalarizers():
-        return {WEIGHTING: dict(type=name)}
-    known = known_methods()
-    short = {each.removeprefix(TORCHJD).lower(): each for each in reversed(known)}
-    near = difflib.get_close_matches(kind.lower(), short, n=1)
-    hint = f"; did you mean '{short[near[0]]}'?" if near else ''
-    raise ValueError(f"there is no method '{name}', only {known}{hint}")
+    path = Path(name) if name.endswith('.py') else FOLDER / f'{name}.py'
+    if not path.is_file():
+        known = method_names()
+        raise ValueError(f"there is no method '{name}', only {known}{did_you_mean(name, known)}")
+    found = Config.fromfile(path, format_python_code=False).get(path.stem)
+    if not isinstance(found, Mapping) or not {*found} <= {'optim_wrapper', 'train_cfg'}:
+        raise ValueError(
+            f"'{path}' is no method file: it must define {path.stem} = dict(optim_wrapper=dict(...)"
+            f', train_cfg=dict(...)), one of the two or both'
+        )
+    return copy.deepcopy(dict(found))
 
 
-def use_method(
-    cfg: Config,
-    name: str,
-    accuracies: Sequence[str] = (),
-    references: Mapping[str, Any] | None = None,
-) -> None:
+def use_method(cfg: Config, name: str, accuracies: Mapping[str, Any] | None = None) -> None:
     """Let a config train by a method, in place of what it trains by.
 
-    Its optimizer stays; GradSplit's mask, another aggregator or weighting give way. Where the
+    Its optimizer, precision, accumulation and clipping stay; GradSplit's mask, another weighting,
+    aggregator or allocator give way. What only the config can know comes from it: GradSplit's
+    relations from its ``relations``, the accuracies that AMTL and DTP follow from its
+    ``accuracies`` (one metric of each task with its single-task value), or else from
+    ``val_cfg.references``: the first of each task of which a higher value is better. Where the
     method follows the accuracies of the validation, there is one after every epoch.
 
     Args:
         cfg: A multi-task config, joint or round-robin; it changes.
-        name: One of :func:`known_methods`.
-        accuracies: A metric a task as ``'task/metric'``, in percent, for ``dtp``.
-        references: Of ``amtl``, see :class:`~mmgradsplit.models.AMTLWeighting`: the single-task
-            value of these metrics.
+        name: As for :func:`load_method`.
+        accuracies: In place of the config's.
 
     Raises:
-        ValueError: If there is no such method, it needs accuracies and there are none, or the
-            config itself says mixed precision, which not every method can be trained in.
+        ValueError: If there is no such method, the config cannot be trained by it, or it needs
+            something that the config does not have.
     """
-    options = method_options(name)
+    method = load_method(name)
+    wrapper, train_cfg = cfg.optim_wrapper, cfg.train_cfg
+    if 'optimizer' not in wrapper:
+        raise ValueError(
+            f'--method {name}: optim_wrapper has a wrapper a task, of which no method can be made; '
+            f'give it one optimizer'
+        )
+    kept = {key: wrapper[key] for key in KEPT if key in wrapper}
+    if not is_ours(wrapper):
+        # mmengine's own, such as AmpOptimWrapper, with all its keys.
+        beside = ('optimizer', 'paramwise_cfg', 'constructor')
+        kept['base'] = {key: value for key, value in wrapper.items() if key not in beside}
+        kept = {key: value for key, value in kept.items() if key in ('base', *beside)}
+    split = {key: wrapper[key] for key in SPLIT if key in wrapper}
+    train_cfg.pop('allocator', None)
+    allocates = 'allocator' in method.get('train_cfg', {})
+    if allocates and str(train_cfg.get('type')).rpartition('.')[2] != 'JointTrainLoop':
+        raise ValueError(
+            f"the method '{name}' allocates tasks to the samples of one data set; it needs joint "
+            f'training (train_cfg.type JointTrainLoop)'
+        )
+    cfg.optim_wrapper = {'type': 'MultiTaskOptimWrapper', **kept}
+    cfg.merge_from_dict(method)
+    cfg.method = Path(name).stem
+    if 'relations' in wrapper_class(cfg.optim_wrapper).config_keys:
+        cfg.optim_wrapper.update(split)
+        _give_relations(cfg, name)
+    _give_accuracies(cfg, name, accuracies)
+
+
+def _give_relations(cfg: Config, name: str) -> None:
     wrapper = cfg.optim_wrapper
-    for key, part in (('', wrapper), ('base.', wrapper.get('base', {}))):
-        if is_mixed(part):
-            raise ValueError(
-                f"optim_wrapper.{key}type: '{part.type}' is mixed precision, which depends on the "
-                f'method; leave it out of the config and ask for it with --amp'
-            )
-    cfg.model.pop('weighting', None)
-    cfg.optim_wrapper = {key: wrapper[key] for key in KEPT if key in wrapper}
-    for key, value in wrapper.get('base', {}).items():  # GradSplit's
-        if key in KEPT:
-            cfg.optim_wrapper[key] = value
-    cfg.optim_wrapper['type'] = 'OptimWrapper'
-    cfg.merge_from_dict(options)
-    if follows_validation(cfg):
+    wrapper.setdefault('relations', cfg.get('relations'))
+    if wrapper.relations is None:
+        raise ValueError(
+            f"the method '{name}' needs the relations between the tasks: set relations in the "
+            f"config to a JSON file (tools/estimate_relations.py measures them), a matrix, or 'none'"
+        )
+
+
+def _give_accuracies(cfg: Config, name: str, accuracies: Mapping[str, Any] | None) -> None:
+    weighting = cfg.optim_wrapper.get('weighting')
+    kind = weighting_class((weighting or {}).get('type'))
+    if kind is None or kind.from_accuracies.__func__ is Weighting.from_accuracies.__func__:  # type: ignore[attr-defined]
+        return
+    found = accuracies_of(cfg) if accuracies is None else accuracies
+    if not found:
+        raise ValueError(
+            f"the method '{name}' follows the accuracy of each task: set accuracies in the config "
+            'to a metric of each, in percent and better when higher, with its single-task value, '
+            "such as {'seg/mIoU': 43.9, 'depth/delta1': 80.5}"
+        )
+    for key, value in kind.from_accuracies(found).items():
+        weighting.setdefault(key, value)
+    if needs_validation(cfg):
         cfg.train_cfg.update(val_begin=1, val_interval=1)
         cfg.train_cfg.pop('dynamic_intervals', None)
-    kind = cfg.model.get('weighting', {}).get('type')
-    if kind == 'GradNormWeighting':
-        optimizer = cfg.optim_wrapper.optimizer
-        own = dict(lr_mult=GRAD_NORM_RATE / optimizer.lr)
-        if 'weight_decay' in optimizer:
-            own['decay_mult'] = 0.0
-        cfg.merge_from_dict({'optim_wrapper.paramwise_cfg.custom_keys.weighting': own})
-    elif kind == 'DTPWeighting':
-        _need(name, accuracies, 'the metric that is the accuracy of each task')
-        cfg.model.weighting.metrics = list(accuracies)
-    elif kind == 'AMTLWeighting':
-        _need(name, references, 'the single-task accuracy of each task')
-        cfg.model.weighting.references = dict(references or {})
 
 
-def follows_validation(cfg: Mapping[str, Any]) -> bool:
-    """Whether the weighting of a config follows the accuracies of the validation."""
-    kind = ((cfg.get('model') or {}).get('weighting') or {}).get('type')
-    if isinstance(kind, str):
-        kind = None if kind.startswith(TORCHJD) else MODELS.get(kind)
-    return 'metrics' in getattr(kind, 'needs', ())
+def accuracies_of(cfg: Config) -> dict[str, Any]:
+    """The accuracy of each task with its single-task value, as far as a config says it."""
+    if cfg.get('accuracies'):
+        return dict(cfg.accuracies)
+    references = (cfg.get('val_cfg') or {}).get('references') or {}
+    rising = {
+        name: value['value'] if isinstance(value, Mapping) else value
+        for name, value in references.items()
+        if not (isinstance(value, Mapping) and value.get('lower_is_better'))
+    }
+    return {names[0]: rising[names[0]] for names in by_task(rising).values()}
 
 
-def _need(name: str, given: Any, words: str) -> None:
-    if not given:
-        raise ValueError(f"the method '{name}' needs {words}")
+def needs_validation(cfg: Mapping[str, Any]) -> bool:
+    """Whether the method of a config follows the accuracies of the validation."""
+    kind = ((cfg.get('optim_wrapper') or {}).get('weighting') or {}).get('type')
+    return 'metrics' in getattr(weighting_class(kind), 'needs', ())
+
+
+def wrapper_class(wrapper: Mapping[str, Any]) -> Any:
+    """The class that the config of an optimizer wrapper names, or None where it is unknown."""
+    kind = wrapper.get('type', 'OptimWrapper')
+    return OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+
+
+def is_ours(wrapper: Mapping[str, Any]) -> bool:
+    """Whether the config of an optimizer wrapper is of one that makes updates of task losses."""
+    kind = wrapper_class(wrapper)
+    return isinstance(kind, type) and issubclass(kind, MultiTaskOptimWrapper)
+
+
+def is_mixed(wrapper: Mapping[str, Any]) -> bool:
+    """Whether the config of mmengine's optimizer wrapper is one in mixed precision."""
+    kind = wrapper_class(wrapper)
+    mixed: tuple[type[OptimWrapper], ...] = (AmpOptimWrapper, AutocastOptimWrapper)
+    return isinstance(kind, type) and issubclass(kind, mixed)

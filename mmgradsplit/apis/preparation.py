@@ -1,4 +1,4 @@
-"""Makes a config ready for mmengine's Runner. May import mmengine."""
+"""Makes a config ready for mmengine's Runner."""
 
 import copy
 import datetime
@@ -11,33 +11,18 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
+from mmengine.optim import OptimWrapper
 from torch import distributed
 
+from .methods import is_mixed, is_ours, use_method, wrapper_class
 from .tasks import select_tasks
 
-PLAIN = 'OptimWrapper'
-# The wrapper in mixed precision with loss scaling, and the one without, by the plain wrapper.
-MIXED = {
-    'OptimWrapper': ('AmpOptimWrapper', 'mmgradsplit.AutocastOptimWrapper'),
-    'AggregatorOptimWrapper': (
-        'mmgradsplit.AmpAggregatorOptimWrapper',
-        'mmgradsplit.AutocastAggregatorOptimWrapper',
-    ),
-}
-# The wrapper with an aggregator, by the one without.
-AGGREGATING = {
-    'OptimWrapper': 'AggregatorOptimWrapper',
-    'AmpOptimWrapper': 'AmpAggregatorOptimWrapper',
-    'AutocastOptimWrapper': 'AutocastAggregatorOptimWrapper',
-}
-# Wrappers that have to know the model.
-CONSTRUCTORS = {
-    'GradSplitOptimWrapper': 'GradSplitOptimWrapperConstructor',
-    'AggregatorOptimWrapper': 'TaskGradientOptimWrapperConstructor',
-    'AmpAggregatorOptimWrapper': 'TaskGradientOptimWrapperConstructor',
-    'AutocastAggregatorOptimWrapper': 'TaskGradientOptimWrapperConstructor',
-    'CosRegOptimWrapper': 'TaskGradientOptimWrapperConstructor',
-}
+# Keys that only the wrappers of mmgradsplit know, and which of them to choose.
+OURS = dict(
+    weighting='MultiTaskOptimWrapper',
+    aggregator='AggregatorOptimWrapper',
+    relations='GradSplitOptimWrapper',
+)
 
 
 def prepare(
@@ -45,6 +30,7 @@ def prepare(
     work_dir: str | Path | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
+    method: str | None = None,
 ) -> Config:
     """Load a config and fill in what the command line says.
 
@@ -53,14 +39,16 @@ def prepare(
     Args:
         config: Config file, or a config, which is left as it is.
         work_dir: Where logs and checkpoints go. By default the config's ``work_dir``, else
-            ``work_dirs/<name of the config file>``.
+            ``work_dirs/<name of the config file>``, with ``_<method>`` where one is given.
         cfg_options: Values for keys of the config, such as ``{'train_cfg.max_epochs': 3}``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        method: Name of a method, in place of what the config trains by, see
+            :func:`~mmgradsplit.apis.methods.use_method`.
 
     Raises:
         FileNotFoundError: If there is no such config file.
-        ValueError: If there is no name for the working directory, or ``tasks`` or
-            ``optim_wrapper.aggregator`` does not fit.
+        ValueError: If there is no name for the working directory, or ``tasks``, the method or
+            a key of ``optim_wrapper`` does not fit.
     """
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)
@@ -70,6 +58,8 @@ def prepare(
                 f"no config file '{config}'; those of the project are below configs/"
             )
         cfg = Config.fromfile(config)
+    if method is not None:
+        use_method(cfg, method)
     cfg.merge_from_dict(dict(cfg_options or {}))
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
@@ -78,10 +68,13 @@ def prepare(
             raise ValueError(
                 'work_dir: a config without a file needs one, for logs and checkpoints'
             )
-        cfg.work_dir = str(Path('work_dirs', Path(cfg.filename).stem))
+        name = Path(cfg.filename).stem + (f'_{Path(method).stem}' if method else '')
+        cfg.work_dir = str(Path('work_dirs', name))
     cfg.launcher = launcher
     cfg.setdefault('default_scope', 'mmgradsplit')
-    _name_wrapper(cfg.get('optim_wrapper') or {})
+    _complete_wrapper(cfg.get('optim_wrapper') or {})
+    if launcher != 'none':
+        _wrap_model(cfg)
     if 'tasks' in cfg.get('model', {}):
         # Their order is said, too: mmengine sorts the keys of the config that it writes into the
         # work dir and checkpoints.
@@ -96,57 +89,54 @@ def use_mixed_precision(cfg: Config) -> None:
     takes its place, without loss scaling, since bfloat16 has the range of float32.
 
     Args:
-        cfg: The config; its ``optim_wrapper`` changes, or ``optim_wrapper.base`` for GradSplit.
+        cfg: The config; its ``optim_wrapper.base`` changes, or its plain ``optim_wrapper``.
 
     Raises:
         ValueError: If the optimizer wrapper is of a type that this cannot be said for.
     """
-    wrapper, key = cfg.get('optim_wrapper', {}), 'optim_wrapper'
-    if _type(wrapper) == 'GradSplitOptimWrapper':
+    wrapper, key = cfg.optim_wrapper, 'optim_wrapper'
+    if is_ours(wrapper):
         wrapper.setdefault('base', {})
         wrapper, key = wrapper['base'], 'optim_wrapper.base'
-    kind = _type(wrapper)
+    kind = wrapper_class(wrapper)
     if is_mixed(wrapper):
         return
-    if kind not in MIXED:
+    if kind is not OptimWrapper:
         raise ValueError(
-            f"--amp: {key}.type is '{kind}', for which mixed precision has to be set in the "
-            f"config; --amp serves {list(MIXED)} and 'GradSplitOptimWrapper'"
+            f"--amp: {key}.type is '{wrapper.get('type')}', for which mixed precision has to be "
+            f"set in the config; --amp serves mmengine's OptimWrapper, alone or as "
+            f'optim_wrapper.base'
         )
-    scaled, unscaled = MIXED[kind]
     if get_device() == 'cpu':
-        wrapper.update(type=unscaled, dtype='bfloat16')
+        wrapper.update(type='mmgradsplit.AutocastOptimWrapper', dtype='bfloat16')
     else:
-        wrapper.update(type=scaled)
+        wrapper.update(type='AmpOptimWrapper')
         wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def is_mixed(wrapper: Mapping[str, Any]) -> bool:
-    """Whether an optimizer wrapper's config is one in mixed precision."""
-    kind = _type(wrapper)
-    return any(kind == mixed.rpartition('.')[2] for pair in MIXED.values() for mixed in pair)
+def _complete_wrapper(wrapper: dict[str, Any]) -> None:
+    """Fill in the constructor that a wrapper of ours needs; refuse keys that it does not have."""
+    if is_ours(wrapper):
+        wrapper.setdefault('constructor', wrapper_class(wrapper).constructor)
+        return
+    for key, kind in OURS.items():
+        if key in wrapper:
+            raise ValueError(
+                f"optim_wrapper.{key}: mmengine's {wrapper.get('type', 'OptimWrapper')} has no "
+                f"such key; set optim_wrapper.type to '{kind}'"
+            )
 
 
-def _name_wrapper(wrapper: dict[str, Any]) -> None:
-    """Fill in the type that a key of ``optim_wrapper`` asks for, and the constructor of a type."""
-    kind = _type(wrapper)
-    if 'aggregator' in wrapper and kind in AGGREGATING:
-        kind = AGGREGATING[kind]
-        wrapper['type'] = f'mmgradsplit.{kind}'
-    known = (*AGGREGATING.values(), 'GradSplitOptimWrapper')
-    if 'aggregator' in wrapper and kind not in known:
-        raise ValueError(
-            f"optim_wrapper.aggregator: '{kind}' takes none; set optim_wrapper.type to "
-            f"'AggregatorOptimWrapper' (and _delete_=True where its other keys are inherited)"
-        )
-    if kind in CONSTRUCTORS:
-        wrapper.setdefault('constructor', f'mmgradsplit.{CONSTRUCTORS[kind]}')
-
-
-def _type(wrapper: Mapping[str, Any]) -> str:
-    """Name of a wrapper's type, without its scope."""
-    kind = wrapper.get('type', PLAIN)
-    return kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
+def _wrap_model(cfg: Config) -> None:
+    """Let the model be wrapped by the DistributedDataParallel that knows task losses."""
+    given = cfg.get('model_wrapper_cfg') or {}
+    if str(given.get('type', 'MMDistributedDataParallel')).endswith('MMDistributedDataParallel'):
+        cfg.model_wrapper_cfg = {
+            'broadcast_buffers': False,
+            'find_unused_parameters': cfg.get('find_unused_parameters', False),
+            **given,
+            'type': 'mmgradsplit.MultiTaskDistributedDataParallel',
+        }
 
 
 def start_processes(cfg: Config) -> bool:
@@ -171,13 +161,7 @@ def start_processes(cfg: Config) -> bool:
             f"--launcher {cfg.launcher}: without a GPU only 'pytorch' is supported, see "
             f'tools/dist_train.sh'
         )
-    cfg.model_wrapper_cfg = {
-        'type': 'MMDistributedDataParallel',
-        'broadcast_buffers': False,
-        'find_unused_parameters': cfg.get('find_unused_parameters', False),
-        **(cfg.get('model_wrapper_cfg') or {}),
-        'device_ids': None,
-    }
+    cfg.model_wrapper_cfg['device_ids'] = None
     if not is_distributed():
         timeout = cfg.get('env_cfg', {}).get('dist_cfg', {}).get('timeout', 1800)
         # torchrun sets it too; without it every process would start a thread for each core.

@@ -1,24 +1,25 @@
-"""Chooses some of a config's tasks, so that one config serves every combination.
+"""Chooses some of a config's tasks, so that one config serves every combination."""
 
-May import mmengine.
-"""
-
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.config import Config
 
+from mmgradsplit.utils import did_you_mean
+
+# Where a config has things by task.
 BY_TASK = (
     'train_dataloader', 'val_dataloader', 'test_dataloader', 'val_evaluator', 'test_evaluator',
+    'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper', 'custom_hooks', 'references', 'accuracies',
 )  # fmt: skip
 
 
 def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     """Keep ``tasks``, in this order, and drop all others from a multi-task config.
 
-    Whatever is keyed by task is reduced: ``model.tasks``, dataloaders, evaluators, references,
-    the fields of annotations, and what a weighting has by task.
+    Whatever is keyed by task, or by ``task/metric``, is reduced, at any depth: ``model.tasks``,
+    dataloaders, evaluators, references, fields of annotations, weights of an allocator, a weighting
+    or an aggregator, held-out sets of hooks.
     The relation mask is not: a relations file may hold more tasks than the model has.
 
     Args:
@@ -33,30 +34,33 @@ def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
         raise ValueError(f'tasks must be a list of different names out of {known}, got {tasks!r}')
     for task in tasks:
         if task not in known:
-            near = difflib.get_close_matches(task, known, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ''
+            hint = did_you_mean(task, known)
             raise ValueError(f"tasks: the config has no task '{task}', only {known}{hint}")
     cfg.model.tasks = {task: cfg.model.tasks[task] for task in tasks}
     cfg.model.order = list(tasks)
     cfg.tasks = list(tasks)
     for key in BY_TASK:
-        # In joint training one dataloader serves all tasks.
-        if isinstance(cfg.get(key), Mapping) and not set(known).isdisjoint(cfg[key]):
-            cfg[key] = {task: cfg[key][task] for task in tasks if task in cfg[key]}
-    train_cfg = cfg.get('train_cfg') or {}
-    if train_cfg.get('annotations'):
-        train_cfg['annotations'] = {
-            task: field for task, field in train_cfg['annotations'].items() if task in tasks
-        }
-    weighting = cfg.model.get('weighting') or {}
-    if weighting.get('metrics'):
-        weighting['metrics'] = [m for m in weighting['metrics'] if m.split('/')[0] in tasks]
-    if isinstance(weighting.get('weights'), Mapping):
-        weighting['weights'] = _of(tasks, weighting['weights'])
-    for owner in (weighting, cfg, cfg.get('val_cfg'), cfg.get('test_cfg')):
-        if owner and owner.get('references'):
-            owner['references'] = _of(tasks, owner['references'])
+        if cfg.get(key):
+            cfg[key] = _reduced(cfg[key], known, tasks)
 
 
-def _of(tasks: Sequence[str], references: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in references.items() if name.split('/')[0] in tasks}
+def _reduced(value: Any, known: Sequence[str], tasks: Sequence[str]) -> Any:
+    """A part of a config without what is of other tasks."""
+    if isinstance(value, Mapping):
+        named = [str(name).partition('/')[0] for name in value]
+        if named and {*named} <= {*known}:
+            order = {task: place for place, task in enumerate(tasks)}
+            kept = [name for name in value if str(name).partition('/')[0] in order]
+            kept.sort(key=lambda name: order[str(name).partition('/')[0]])
+            return {name: value[name] for name in kept}
+        return {name: _reduced(part, known, tasks) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        if value and all(_is_metric(each, known) for each in value):
+            return [each for each in value if each.partition('/')[0] in tasks]
+        return [_reduced(each, known, tasks) for each in value]
+    return value
+
+
+def _is_metric(value: Any, known: Sequence[str]) -> bool:
+    """Whether a value names a metric of a task, as ``task/metric``."""
+    return isinstance(value, str) and '/' in value and value.partition('/')[0] in known

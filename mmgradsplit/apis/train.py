@@ -20,6 +20,7 @@ def train(
     validate: bool = True,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
+    method: str | None = None,
 ) -> Runner:
     """Train the model of a config.
 
@@ -33,6 +34,8 @@ def train(
         validate: Whether to validate while training.
         cfg_options: Values for keys of the config, such as ``{'train_cfg.max_epochs': 3}``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
+        method: Name of a method of ``configs/_base_/methods``, or a method file, in place of what
+            the config trains by, see :func:`~mmgradsplit.apis.methods.use_method`.
 
     Returns:
         The runner, after training.
@@ -43,7 +46,7 @@ def train(
         FileNotFoundError: If the config or the checkpoint is not there.
         ValueError: If the checkpoint is not whole, or mixed precision does not fit the config.
     """
-    cfg = prepare(config, work_dir, cfg_options, launcher)
+    cfg = prepare(config, work_dir, cfg_options, launcher, method)
     if resume is None and cfg.get('resume'):
         resume = cfg.get('load_from') or 'auto'
     notices = [_set_start(cfg, resume)]

@@ -13,6 +13,7 @@ from .gradients import conflict_frequency, cosine_matrix, loss_change
 from .layers import weighted_layers
 from .relations import RepeatedChanges, by_name, relation_mask, relative_change, summarize_changes
 from .seeds import derive_seed
+from .uniform import uniform_loss
 
 __all__ = [
     'Agreement',
@@ -35,5 +36,6 @@ __all__ = [
     'relative_change',
     'spans',
     'summarize_changes',
+    'uniform_loss',
     'weighted_layers',
 ]

@@ -3,15 +3,6 @@
 May import the mathematics and the upstream toolboxes' models.
 """
 
-from mmgradsplit.optim.weightings import (
-    AMTLWeighting,
-    DTPWeighting,
-    GradNormWeighting,
-    TorchJDWeighting,
-    UniformWeighting,
-    Weighting,
-)
-
 from .backbone_with_neck import BackboneWithNeck
 from .dense_regressor import DenseRegressor
 from .heads import (
@@ -29,21 +20,20 @@ from .resnet_stage import ResNetStage
 from .seg_net import SegNetEncoder, SegNetHead
 from .shared_backbone import BackbonePass, SharedBackbone
 from .sta_mask_rcnn import STAMaskRCNN, STARoIHead, STARPNHead
+from .task_losses import MultiTaskDistributedDataParallel, TaskLosses
 from .task_norm import TaskNorm
 
 __all__ = [
-    'AMTLWeighting',
     'ASPPNeck',
     'BackbonePass',
     'BackboneWithNeck',
     'BatchHardTripletLoss',
     'BiFPN',
-    'DTPWeighting',
     'DenseRegressor',
-    'GradNormWeighting',
     'InvertedResidualAnchorHead',
     'InvertedResidualDecodeHead',
     'MultiLabelConvHead',
+    'MultiTaskDistributedDataParallel',
     'MultiTaskModel',
     'ReIDHead',
     'RegressionHead',
@@ -55,8 +45,6 @@ __all__ = [
     'SegNetEncoder',
     'SegNetHead',
     'SharedBackbone',
+    'TaskLosses',
     'TaskNorm',
-    'TorchJDWeighting',
-    'UniformWeighting',
-    'Weighting',
 ]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 # What a loop adds to a batch, and no preprocessor knows.
-ADDED = ('task', 'allocation', 'counts', 'weighted')
+ADDED = ('task', 'allocation', 'counts')
 
 
 class AllocationPreprocessor(nn.Module):

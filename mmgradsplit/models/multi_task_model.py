@@ -20,12 +20,18 @@ from mmengine.model import BaseModel, ModuleDict
 from numpy.typing import NDArray
 from torch import nn
 
-from mmgradsplit.optim.weightings import build_weighting
 from mmgradsplit.registry import MODELS
+from mmgradsplit.utils.mmengine_private import forget_failed_init
 
 from .batches import preprocess
 from .shared_backbone import BackbonePass, SharedBackbone
-from .supervision import mean_of_ranks, supervised_losses
+from .task_losses import (
+    ComputesTaskLosses,
+    TaskLosses,
+    mean_of_ranks,
+    supervised_losses,
+    under,
+)
 from .task_norm import TaskNorm
 
 
@@ -59,7 +65,7 @@ class TaskPreprocessor(nn.Module):
 
 
 @MODELS.register_module()
-class MultiTaskModel(BaseModel):
+class MultiTaskModel(ComputesTaskLosses, BaseModel):
     """A shared backbone and one head a task (GradSplit, Figure 2).
 
     Every task is a complete model of an OpenMMLab toolbox, built from that toolbox's own config
@@ -72,9 +78,6 @@ class MultiTaskModel(BaseModel):
             ``_scope_`` overrides it. The order is the order of the filter groups.
         order: Names of the tasks in order, where that of ``tasks`` got lost: mmengine sorts the
             keys of the config that it leaves in the work dir. ``mmgradsplit.apis`` sets it.
-        weighting: How task losses become one loss, see
-            :func:`~mmgradsplit.optim.weightings.build_weighting`. By default uniform in joint
-            training; in round-robin training a task step then has its task's loss as it is.
 
     Raises:
         ValueError: If there is no task, a task's config is not one of a model, or ``order`` does
@@ -92,7 +95,6 @@ class MultiTaskModel(BaseModel):
         backbone: dict,
         tasks: Mapping[str, dict],
         order: Sequence[str] | None = None,
-        weighting: dict | None = None,
     ) -> None:
         if not tasks:
             raise ValueError('model.tasks is empty: a MultiTaskModel needs at least one task')
@@ -109,10 +111,6 @@ class MultiTaskModel(BaseModel):
             task.backbone.link(self.backbone_pass, name)
         for norm in self._task_norms():
             norm.link(self.backbone_pass, order)
-        self.weighting = build_weighting(weighting, order)
-        self.weighting.link(self.backbone)
-        self._weighs_task_steps = weighting is not None
-        self._latest_step: tuple[Any, ...] = ()
 
     @staticmethod
     def _build_task(name: str, cfg: dict) -> nn.Module:
@@ -173,8 +171,8 @@ class MultiTaskModel(BaseModel):
             norm.start_alike()
 
     def _do_without_downloads(self, error: Exception) -> None:
+        forget_failed_init(self)
         for name, module in self.named_modules():
-            vars(module).pop('_params_init_info', None)  # mmengine's note of the failed attempt
             cfg = getattr(module, 'init_cfg', None)
             file = cfg.get('checkpoint') if isinstance(cfg, dict) else None
             if file is None or Path(file).is_file():
@@ -196,7 +194,6 @@ class MultiTaskModel(BaseModel):
         task: str | None = None,
         allocation: NDArray[np.bool_] | None = None,
         counts: NDArray[np.int64] | None = None,
-        weighted: bool = False,
     ) -> Any:
         """Run one task, or all of them over as few backbone passes as they need (``passes``).
 
@@ -209,12 +206,10 @@ class MultiTaskModel(BaseModel):
             allocation: shape [N x T], which tasks each sample is supervised by, for ``'loss'`` in
                 joint training. A sample's data sample then holds the annotations of all tasks.
             counts: shape [T], samples allocated to each task on all ranks.
-            weighted: Whether a task's loss is weighted, where the config names a weighting: for
-                ``'loss'`` in round-robin training.
 
         Returns:
             What the task's model returns; for all tasks, a dict of it by task. With an allocation,
-            or weighted, the weighted loss and what is logged.
+            the :class:`~mmgradsplit.models.task_losses.TaskLosses`.
 
         Raises:
             KeyError: If the model has no such task.
@@ -222,12 +217,9 @@ class MultiTaskModel(BaseModel):
         if task is not None:
             if task not in self.tasks:
                 raise KeyError(f"no task '{task}' in this model, which has {list(self.tasks)}")
-            output = self.tasks[task](inputs, data_samples, mode=mode)
-            if weighted and self._weighs_task_steps and mode == 'loss':
-                return self._weigh_task_step(task, output)
-            return output
+            return self.tasks[task](inputs, data_samples, mode=mode)
         if allocation is not None:
-            return self._supervise(inputs, data_samples, allocation, counts)
+            return supervised_losses(self, inputs, data_samples, allocation, counts)  # type: ignore[arg-type]
         samples: Mapping = {} if data_samples is None else data_samples  # type: ignore[assignment]
         outputs = {}
         for group in self.passes:
@@ -237,51 +229,18 @@ class MultiTaskModel(BaseModel):
                     outputs[name] = self.tasks[name](inputs, samples.get(name), mode=mode)
         return outputs
 
-    def _supervise(
-        self,
-        inputs: torch.Tensor,
-        samples: Any,
-        allocation: NDArray[np.bool_],
-        counts: NDArray[np.int64] | None,
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The weighted loss of joint training, and what is logged."""
-        if counts is not None:  # a training loop gives them, what only measures does not
-            self.weighting.check_hook()
-            if 'losses' in self.weighting.needs:
-                self._latest_step = (inputs, samples, allocation, counts)
-        losses, logs, nothing = supervised_losses(self, inputs, samples, allocation, counts)
-        total = self.weighting(losses) if losses else nothing
-        logs.update(self.weighting.logs())
-        return (total + nothing if get_world_size() > 1 else total), logs
+    def task_losses(self, outputs: Any, data: Mapping[str, Any]) -> TaskLosses:
+        """The task losses of what :meth:`forward` returned for ``'loss'``.
 
-    def _weigh_task_step(
-        self, task: str, outputs: dict[str, torch.Tensor]
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """What the weighting makes of a task's loss, the other tasks' latest being constants."""
-        self.weighting.check_hook()
-        loss, logs = super().parse_losses(outputs)
-        total = self.weighting(mean_of_ranks({task: loss}, [task], loss))
-        weights = self.weighting.logs()
-        if weights:
-            logs['weight'] = weights[f'weight/{task}']
-        return total, logs
-
-    def revise_weighting(self) -> None:
-        """Hand the weighting the losses of the latest step's batch, after the update.
-
-        Costs a forward pass, which moves running statistics as the step's own did.
+        Args:
+            outputs: What it returned.
+            data: The preprocessed batch.
         """
-        step, self._latest_step = self._latest_step, ()
-        if step:
-            with torch.no_grad():
-                self.weighting.revise(supervised_losses(self, *step)[0])
-
-    def parse_losses(self, losses: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss to back-propagate, and what is logged; joint training has both already."""
-        if isinstance(losses, tuple):
-            total, logs = losses
-            return total, {'loss': total.detach(), **logs}
-        return super().parse_losses(losses)
+        if isinstance(outputs, TaskLosses):
+            return outputs
+        task = data['task']
+        loss, log_vars = self.parse_losses(outputs)
+        return TaskLosses(mean_of_ranks({task: loss}, [task], loss), under(task, log_vars))
 
 
 def _default_init(kind: type) -> Any:

@@ -3,7 +3,8 @@
 May import torch, mmdet, the registry and this room.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from mmgradsplit.registry import MODELS
 
 from .batches import AllocationPreprocessor, take
+from .task_losses import ComputesTaskLosses, TaskLosses, mean_of_ranks
 
 TASKS = ('det', 'mask')
 # What mmdet's configs name, and what takes its place.
@@ -120,7 +122,7 @@ class STARoIHead(StandardRoIHead):
 
 
 @MODELS.register_module()
-class STAMaskRCNN(MaskRCNN):
+class STAMaskRCNN(ComputesTaskLosses, MaskRCNN):
     """Mask R-CNN with the tasks ``det`` (RPN, boxes and classes) and ``mask``.
 
     An image has only the losses of its allocated tasks; proposals are made for every image. The
@@ -142,6 +144,8 @@ class STAMaskRCNN(MaskRCNN):
     """
 
     tasks = TASKS
+    # mmdet adds all losses up: the uniform mean over the tasks with these factors is their sum.
+    loss_weights = MappingProxyType({task: float(len(TASKS)) for task in TASKS})
 
     def __init__(self, rpn_head: dict, roi_head: dict, **kwargs: Any) -> None:
         super().__init__(
@@ -181,10 +185,33 @@ class STAMaskRCNN(MaskRCNN):
         outputs = super().forward(inputs, data_samples, mode)
         if mode == 'loss' and allocation is not None and get_world_size() > 1:
             # A rank without images for a task must still answer for its parameters.
-            idle = [self.rpn_head, self.roi_head.bbox_head] if not len(rows[0]) else []  # type: ignore[arg-type]
-            idle += [self.roi_head.mask_head] if not len(rows[1]) else []  # type: ignore[arg-type]
-            outputs['loss_idle'] = _nothing(idle, inputs)
+            det = [self.rpn_head, self.roi_head.bbox_head]
+            if not len(rows[0]):  # type: ignore[arg-type]
+                outputs['loss_idle'] = _nothing(det, inputs)
+            if not len(rows[1]):  # type: ignore[arg-type]
+                outputs['loss_mask_idle'] = _nothing([self.roi_head.mask_head], inputs)
         return outputs
+
+    def task_losses(self, outputs: dict[str, Any], data: Mapping[str, Any]) -> TaskLosses:
+        """The losses of the two tasks: those with ``mask`` in their name, and the others.
+
+        Args:
+            outputs: What :meth:`forward` returned for ``'loss'``.
+            data: The preprocessed batch.
+        """
+        parts: dict[str, dict[str, Any]] = {task: {} for task in TASKS}
+        for name, value in outputs.items():
+            parts['mask' if 'mask' in name else 'det'][name] = value
+        losses: dict[str, Tensor] = {}
+        logs: dict[str, Any] = {}
+        for task, part in parts.items():
+            if any('loss' in name for name in part):
+                losses[task], log_vars = self.parse_losses(part)
+                logs[f'{task}/loss'] = log_vars.pop('loss')
+                logs.update(log_vars)
+        if data.get('counts') is not None and losses:
+            losses = mean_of_ranks(losses, TASKS, next(iter(losses.values())).new_zeros(()))
+        return TaskLosses(losses, logs)
 
 
 def _replaced(cfg: dict, key: str) -> dict:

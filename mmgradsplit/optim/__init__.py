@@ -1,26 +1,38 @@
-"""Optimizer wrappers: GradSplit, aggregators, CosReg, and mixed precision without loss scaling.
-
-May import the mathematics and mmengine's optimizer interfaces.
-"""
+"""Optimizer wrappers: what is made of task losses, weightings, aggregators and GradSplit's mask."""
 
 from .aggregation.wrapper import AggregatorOptimWrapper
 from .autocast import AutocastOptimWrapper
+from .constructor import MultiTaskOptimWrapperConstructor
 from .cos_reg import CosRegOptimWrapper
 from .grad_split.constructor import GradSplitOptimWrapperConstructor
 from .grad_split.relations import load_changes, load_mask
 from .grad_split.wrapper import GradSplitOptimWrapper
-from .mixed_aggregation import AmpAggregatorOptimWrapper, AutocastAggregatorOptimWrapper
-from .task_gradient_constructor import TaskGradientOptimWrapperConstructor
+from .weightings import (
+    AMTLWeighting,
+    DTPWeighting,
+    GradNormWeighting,
+    TorchJDWeighting,
+    UniformWeighting,
+    Weighting,
+    build_weighting,
+)
+from .wrapper import MultiTaskOptimWrapper
 
 __all__ = [
+    'AMTLWeighting',
     'AggregatorOptimWrapper',
-    'AmpAggregatorOptimWrapper',
-    'AutocastAggregatorOptimWrapper',
     'AutocastOptimWrapper',
     'CosRegOptimWrapper',
+    'DTPWeighting',
+    'GradNormWeighting',
     'GradSplitOptimWrapper',
     'GradSplitOptimWrapperConstructor',
-    'TaskGradientOptimWrapperConstructor',
+    'MultiTaskOptimWrapper',
+    'MultiTaskOptimWrapperConstructor',
+    'TorchJDWeighting',
+    'UniformWeighting',
+    'Weighting',
+    'build_weighting',
     'load_changes',
     'load_mask',
 ]

@@ -1,4 +1,4 @@
-"""Mixed precision where mmengine's AmpOptimWrapper does not run. May import torch and mmengine."""
+"""Mixed precision where mmengine's AmpOptimWrapper does not run."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,6 @@
-"""CosReg: task gradients are trained to be orthogonal. May import torch and mmengine."""
+"""CosReg: task gradients are trained to be orthogonal."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,14 +9,15 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
-from mmgradsplit.utils import unwrapped
 
-from .aggregation.parameter_roles import LAST_LAYER, ParameterRoles, trained
-from .forward_pass import ForwardPass, watched
+from .aggregation.parameter_roles import LAST_LAYER, ParameterRoles
+from .gradients import trained
+from .weightings import Weighting
+from .wrapper import MultiTaskOptimWrapper
 
 
 @OPTIM_WRAPPERS.register_module()
-class CosRegOptimWrapper(OptimWrapper):
+class CosRegOptimWrapper(MultiTaskOptimWrapper):
     """CosReg (Suteu and Guo 2019; STA, Table 1): squared cosines of task gradients in the loss.
 
     The loss becomes ``L + weight * sum_{s < t} cos^2(g_s, g_t)``, with the gradients ``g_t`` of the
@@ -27,11 +27,12 @@ class CosRegOptimWrapper(OptimWrapper):
     samples. The sum of the squares is logged as ``cos_reg``.
 
     Args:
+        bases: mmengine's wrapper of the one optimizer.
+        model: The MultiTaskModel.
+        weighting: How task losses become one loss.
         weight: Factor of the squared cosines.
         on: What the gradients are taken on: ``'last_layer'``, ``'backbone'``, or a list of names of
             modules of the backbone, or patterns.
-        model: The MultiTaskModel; from :class:`TaskGradientOptimWrapperConstructor`.
-        **kwargs: As in mmengine's ``OptimWrapper``.
 
     Raises:
         ValueError: If a value does not fit.
@@ -39,17 +40,13 @@ class CosRegOptimWrapper(OptimWrapper):
 
     def __init__(
         self,
-        weight: float,
+        bases: Mapping[str, OptimWrapper],
+        model: Any,
+        weighting: Weighting,
+        weight: float = 1.0,
         on: str | Sequence[str] = LAST_LAYER,
-        model: Any = None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if model is None:
-            raise ValueError(
-                'CosRegOptimWrapper has to know the model: set optim_wrapper.constructor='
-                "'TaskGradientOptimWrapperConstructor'"
-            )
+        super().__init__(bases, model, weighting)
         if weight < 0:
             raise ValueError(f'optim_wrapper.weight must not be negative, got {weight}')
         if on == 'features':
@@ -59,31 +56,35 @@ class CosRegOptimWrapper(OptimWrapper):
             )
         self.weight = weight
         self.params = ParameterRoles(model, on).shared
-        self._pass = ForwardPass()
 
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Context for the forward pass: mmengine's, watching what the pass shows."""
-        with super().optim_context(model), watched(unwrapped(model)) as self._pass:
-            yield
-        if self._pass.task is not None:
+    def begin_training(
+        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
+    ) -> None:
+        """Take note of where training stands.
+
+        Raises:
+            ValueError: If a step has the gradient of one task alone.
+        """
+        if task_steps:
             raise ValueError(
                 'CosRegOptimWrapper compares task gradients of the same step; it needs joint '
                 'training (train_cfg.type JointTrainLoop)'
             )
+        super().begin_training(model, done, total, sub_steps, task_steps)
 
-    def update_params(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
-        """Back-propagate ``loss`` with the squared cosines, and update.
+    def update_tasks(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Back-propagate the loss with the squared cosines, and update.
 
         Args:
-            loss: The loss of the step.
-            *args: As in mmengine.
-            **kwargs: As in mmengine.
+            losses: The loss of each task that is supervised in this step, a scalar each.
+
+        Returns:
+            What is logged.
         """
-        seen, self._pass = self._pass, ForwardPass()
-        squares = squared_cosines(list(seen.losses.values()), trained(self.params))
-        self.message_hub.update_scalar('train/cos_reg', float(squares.detach()))
-        super().update_params(loss + self.weight * squares, *args, **kwargs)
+        total = self.weigh(losses)
+        squares = squared_cosines(list(losses.values()), trained(self.params))
+        self.back_propagate(total + self.weight * squares)
+        return dict(self.logs(total), cos_reg=squares.detach())
 
 
 def squared_cosines(losses: Sequence[Tensor], params: Sequence[nn.Parameter]) -> Tensor:

@@ -1,77 +1,87 @@
-"""The state of TorchJD's aggregators in a checkpoint. May import torch and NumPy.
+"""The state of TorchJD's objects in a checkpoint.
 
 They keep part of it in buffers that are None at first, which ``nn.Module.load_state_dict`` cannot
 fill, and part of it in plain attributes.
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 # What a state consists of; a solver is no part of it.
-VALUES = (bool, int, float, tuple, np.ndarray, Tensor)
+VALUES = (bool, int, float, list, tuple, np.ndarray, Tensor, type(None))
 
 
-def is_stateful(aggregator: nn.Module) -> bool:
-    """Whether what an aggregator returns depends on the gradients of earlier steps."""
+def is_stateful(module: nn.Module) -> bool:
+    """Whether what an aggregator or scalarizer returns depends on earlier steps."""
     from torchjd import Stateful
 
-    return any(isinstance(module, Stateful) for module in aggregator.modules())
+    return any(isinstance(each, Stateful) for each in module.modules())
 
 
-def aggregator_state(aggregator: nn.Module) -> dict[str, dict[str, Any]]:
-    """The state of an aggregator.
+def torchjd_state(module: nn.Module) -> dict[str, Any]:
+    """The state of an aggregator or a scalarizer, without its parameters.
 
     Returns:
-        By module and attribute the value, and whether it is elsewhere than on the CPU.
+        Its ``kind``, and ``values`` by module and attribute, each with whether it is elsewhere than
+        on the CPU.
     """
-    states = {path: _state_of(module) for path, module in aggregator.named_modules()}
-    return {
-        path: {
-            name: (value, isinstance(value, Tensor) and value.device.type != 'cpu')
-            for name, value in state.items()
-        }
-        for path, state in states.items()
-        if state
-    }
+    values = {path: _state_of(each) for path, each in module.named_modules()}
+    return dict(
+        kind=type(module).__name__,
+        values={
+            path: {name: (value, _beside(value)) for name, value in state.items()}
+            for path, state in values.items()
+            if state
+        },
+    )
 
 
-def load_aggregator_state(
-    aggregator: nn.Module, state: Mapping[str, Mapping[str, Any]], like: Tensor
+def load_torchjd_state(
+    module: nn.Module, state: Mapping[str, Any], like: Tensor, warm_up: Callable[[], Any], key: str
 ) -> None:
-    """Load what :func:`aggregator_state` returned.
+    """Load what :func:`torchjd_state` returned.
 
     Args:
-        aggregator: An aggregator of the same kind.
+        module: An aggregator or scalarizer of the same kind.
         state: The state.
-        like: Any matrix, shape [T x P] for the T tasks; what was beside such a one on a GPU is
-            moved to its device.
+        like: What was beside such a tensor on a GPU is moved to its device.
+        warm_up: Calls the module once, for what it makes at its first call.
+        key: Of ``optim_wrapper``, for messages.
 
     Raises:
-        ValueError: If the state is of another kind of aggregator.
+        ValueError: If the state is of another kind.
     """
-    if is_stateful(aggregator):
-        aggregator(like)  # for what it makes at its first call
-    if {path: set(values) for path, values in state.items()} != {
-        path: set(values) for path, values in aggregator_state(aggregator).items()
-    }:
+    if state['kind'] != type(module).__name__:
         raise ValueError(
-            f'optim_wrapper.aggregator: the checkpoint has the state of another one than '
-            f'{aggregator}; resume with the one that wrote it, or start from its weights with '
-            f'load_from'
+            f"optim_wrapper.{key}: the checkpoint has the state of '{state['kind']}', another one "
+            f"than '{type(module).__name__}'; resume with the one that wrote it, or start from its "
+            f'weights with load_from'
         )
-    for path, values in state.items():
-        module = aggregator.get_submodule(path)
+    if not state['values']:
+        return
+    learned = [param.detach().clone() for param in module.parameters()]
+    warm_up()
+    with torch.no_grad():
+        for param, value in zip(module.parameters(), learned, strict=True):
+            param.copy_(value)
+    for path, values in state['values'].items():
+        owner = module.get_submodule(path)
         for name, (value, beside) in values.items():
             if beside:
-                value = value.to(like.device)
-            if isinstance(value, tuple):
-                value = tuple(like.device if isinstance(v, torch.device) else v for v in value)
-            setattr(module, name, value)
+                value = _on(like.device, value)
+            if isinstance(getattr(owner, name, None), Optimizer):
+                if value is None:
+                    setattr(owner, name, None)
+                else:
+                    getattr(owner, name).load_state_dict(value)
+            else:
+                setattr(owner, name, value)
 
 
 def _state_of(module: nn.Module) -> dict[str, Any]:
@@ -80,9 +90,29 @@ def _state_of(module: nn.Module) -> dict[str, Any]:
         return {}
     arguments = inspect.signature(type(module)).parameters
     every = {key: value for key, value in vars(module).items() if key not in vars(nn.Module())}
-    every.update(module.named_buffers(recurse=False))
+    every.update((name, value) for name, value in module._buffers.items() if name not in arguments)
     return {
-        key: value
+        key: value.state_dict() if isinstance(value, Optimizer) else value
         for key, value in every.items()
-        if isinstance(value, VALUES) and key.lstrip('_') not in arguments
+        if isinstance(value, (*VALUES, Optimizer)) and key.lstrip('_') not in arguments
     }
+
+
+def _beside(value: Any) -> bool:
+    """Whether a tensor, or one in a list, is elsewhere than on the CPU."""
+    if isinstance(value, Tensor):
+        return value.device.type != 'cpu'
+    if isinstance(value, list | tuple):
+        return any(_beside(each) or isinstance(each, torch.device) for each in value)
+    return False
+
+
+def _on(device: torch.device, value: Any) -> Any:
+    """A tensor, or those of a list, on a device; a device becomes this one."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, torch.device):
+        return device
+    if isinstance(value, list | tuple):
+        return type(value)(_on(device, each) for each in value)
+    return value

@@ -29,11 +29,12 @@ def without_trace(runner: Runner) -> Iterator[None]:
     Within this context no hook is called. After it, the random generators of Python, NumPy and
     torch and the mode of the model are as before.
     """
-    hooks, runner._hooks = runner._hooks, []
+    hooks = list(runner.hooks)
+    runner.hooks.clear()
     training = runner.model.training
     try:
         with kept_generators():
             yield
     finally:
         runner.model.train(training)
-        runner._hooks = hooks
+        runner.hooks.extend(hooks)

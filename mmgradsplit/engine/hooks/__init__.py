@@ -2,6 +2,5 @@
 
 from .checkpoint import AtomicCheckpointHook
 from .summary import SummaryHook
-from .weighting import WeightingHook
 
-__all__ = ['AtomicCheckpointHook', 'SummaryHook', 'WeightingHook']
+__all__ = ['AtomicCheckpointHook', 'SummaryHook']

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils.mmengine_private import is_no_samples
 
 from .streams import TaskDataset, TaskStream, rewrap
 
@@ -84,7 +85,7 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
         loader = runner.build_dataloader(
             cfg,
             seed=runner.seed,
-            diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False),
+            diff_rank_seed=runner.cfg.get('randomness', {}).get('diff_rank_seed', False),
         )
     _check_annotations(loader.dataset, key)
     return loader
@@ -96,7 +97,7 @@ def _empty_said(key: str) -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        if 'need at least one array to concatenate' not in str(error):
+        if not is_no_samples(error):
             raise
         raise ValueError(
             f'{key} has no samples; check its data_root, data_prefix and ann_file, and filter_cfg'

@@ -3,7 +3,6 @@
 May import torch, mmengine.
 """
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_rank
-from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
@@ -20,8 +18,9 @@ from mmgradsplit.engine.allocators import Allocator
 from mmgradsplit.functional import derive_seed
 from mmgradsplit.registry import ALLOCATORS, LOOPS
 
+from .batches import with_own_samples
 from .dataloaders import RoundRobinDataLoader, build_dataloader, task_names
-from .seeded import SeededTrainLoop
+from .seeded import SeededTrainLoop, Step
 
 STREAM = 'joint'
 
@@ -54,18 +53,6 @@ def iteration_allocations(
         annotated = np.array([[annotations[task] in of for task in tasks] for of in samples])
     rng = np.random.default_rng(derive_seed(*place, 'allocation'))
     return allocator(annotated, rng)
-
-
-def with_own_samples(batch: Mapping[str, Any]) -> dict[str, Any]:
-    """A batch that a step may use up, where another step needs it again.
-
-    Every step preprocesses the batch anew, and preprocessors may change tensors of data samples in
-    place, as batch augmentations of mmdet scale boxes.
-
-    Args:
-        batch: What the dataloader gives; it stays as it is.
-    """
-    return dict(batch, data_samples=copy.deepcopy(batch['data_samples']))
 
 
 class RevisitingDataLoader(RoundRobinDataLoader):
@@ -168,20 +155,21 @@ class JointTrainLoop(SeededTrainLoop):
             RoundRobinDataLoader(loaders, length, runner.seed)
             if gap is None
             else RevisitingDataLoader(loaders, length, runner.seed, gap),
+            tasks=self.tasks,
+            sub_steps=self.allocator.sub_steps(len(self.tasks)),
+            task_steps=False,
             max_epochs=max_epochs,
             val_begin=val_begin,
             val_interval=val_interval,
             dynamic_intervals=dynamic_intervals,
         )
-        self.steps_per_iter = self.allocator.sub_steps(len(self.tasks))
 
-    def steps(self, data_batch: Mapping[str, Any]) -> Iterator[tuple[str, dict, OptimWrapper]]:
-        """The sub-steps; with an optimizer wrapper by task, the task steps of each."""
+    def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:
+        """The sub-steps; for a method that works task by task, the task steps of each."""
         batch = data_batch[STREAM]
-        wrapper = self.runner.optim_wrapper
-        by_task = isinstance(wrapper, OptimWrapperDict)
+        by_task = self.method.by_task
         # Copying costs time, which a batch that is used once can do without.
-        once = self.steps_per_iter == 1 and self.allocator.gap is None and not by_task
+        once = self.sub_steps == 1 and self.allocator.gap is None and not by_task
         own_batch = dict if once else with_own_samples
         place = (self.runner.seed, get_rank(), self._iter)
         allocations = iteration_allocations(
@@ -192,25 +180,17 @@ class JointTrainLoop(SeededTrainLoop):
             counts = torch.from_numpy(allocation.sum(0)).to(get_device())
             all_reduce(counts)
             totals = counts.cpu().numpy()
-            if not by_task:
-                if totals.any():
-                    part = dict(own_batch(batch), allocation=allocation, counts=totals)
-                    yield f'sub-step {number}', part, wrapper
-                continue
-            present = [task for index, task in enumerate(self.tasks) if totals[index]]
-            expect = getattr(wrapper, 'expect', None)  # where there is one update for all of them
-            if expect is not None and present:
-                expect(present)
-            for index, task in enumerate(self.tasks):
-                if totals[index]:
+            present = [task for task, total in zip(self.tasks, totals, strict=True) if total]
+            if present and not by_task:
+                part = dict(own_batch(batch), allocation=allocation, counts=totals)
+                yield Step(f'sub-step {number}', part, present, True)
+            elif by_task:
+                for task in present:
                     own = np.zeros_like(allocation)
+                    index = self.tasks.index(task)
                     own[:, index] = allocation[:, index]
                     part = dict(own_batch(batch), allocation=own, counts=totals)
-                    yield f'{task}, sub-step {number}', part, wrapper[task]
-
-    def collect(self, outputs: dict[str, Any], name: str, log_vars: Mapping[str, Any]) -> None:
-        """Losses as ``task/loss``, of the latest sub-step in which the task had samples."""
-        outputs.update(log_vars)
+                    yield Step(f'{task}, sub-step {number}', part, [task], task == present[-1])
 
     def _check_annotations(self, loader: DataLoader) -> None:
         """Find at least one annotation for each task before training starts."""

@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
-from torch import nn
 
 from mmgradsplit.registry import LOOPS
 
 from .dataloaders import RoundRobinDataLoader, build_dataloaders
-from .seeded import SeededTrainLoop
+from .seeded import SeededTrainLoop, Step
 
 
 @LOOPS.register_module()
@@ -49,36 +47,16 @@ class RoundRobinTrainLoop(SeededTrainLoop):
         super().__init__(
             runner,
             RoundRobinDataLoader(loaders, iters_per_epoch, runner.seed),
+            tasks=list(loaders),
+            sub_steps=1,
+            task_steps=True,
             max_epochs=max_epochs,
             val_begin=val_begin,
             val_interval=val_interval,
             dynamic_intervals=dynamic_intervals,
         )
-        self.steps_per_iter = len(loaders)
 
-    def run(self) -> nn.Module:
-        """Train, from the current major iteration on.
-
-        Raises:
-            ValueError: If a checkpoint stands at another epoch length, or a task has no optimizer.
-        """
-        wrapper = self.runner.optim_wrapper
-        if isinstance(wrapper, OptimWrapperDict):
-            missing = [task for task in self.dataloader.streams if task not in wrapper]
-            if missing:
-                raise ValueError(
-                    f'optim_wrapper has no wrapper for the tasks {missing}; name one for each '
-                    f'task, or use a single wrapper or GradSplitOptimWrapper for all of them'
-                )
-        return super().run()
-
-    def steps(self, data_batch: Mapping[str, Any]) -> Iterator[tuple[str, dict, OptimWrapper]]:
+    def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:
         """One task step of every task."""
-        wrapper = self.runner.optim_wrapper
         for task, batch in data_batch.items():
-            own = wrapper[task] if isinstance(wrapper, OptimWrapperDict) else wrapper
-            yield task, dict(batch, task=task, weighted=True), own
-
-    def collect(self, outputs: dict[str, Any], name: str, log_vars: Mapping[str, Any]) -> None:
-        """Losses as ``task/loss``."""
-        outputs.update({f'{name}/{key}': value for key, value in log_vars.items()})
+            yield Step(task, dict(batch, task=task), [task], task == self.tasks[-1])

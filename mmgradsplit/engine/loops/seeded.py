@@ -1,16 +1,37 @@
-"""What the training loops share: positions, seeds, checks. May import torch, mmengine."""
+"""What the training loops share: positions, seeds, checks, and what the method is told."""
 
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import get_rank
 from mmengine.optim import OptimWrapper, OptimWrapperDict
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
 from mmgradsplit.functional import derive_seed
-from mmgradsplit.utils import seed_all
+from mmgradsplit.utils import seed_all, unwrapped
+
+from .batches import with_own_samples
+from .dataloaders import RoundRobinDataLoader
+from .method import method_of
+
+
+class Step(NamedTuple):
+    """One step of an iteration.
+
+    Attributes:
+        name: What it is called in messages; its random numbers follow from it.
+        batch: The batch for ``model.train_step``.
+        tasks: The tasks that have a sample in it, on any rank.
+        final: Whether it is the last step of a major iteration, or of a sub-step.
+    """
+
+    name: str
+    batch: dict[str, Any]
+    tasks: Sequence[str]
+    final: bool
 
 
 class SeededTrainLoop(EpochBasedTrainLoop):
@@ -19,44 +40,117 @@ class SeededTrainLoop(EpochBasedTrainLoop):
     Order and augmentation of the data, and the generators of each step, depend on the seed and the
     position alone, so a resumed run continues as if it had not stopped.
 
+    It tells the method what it asks for: where training stands, which tasks a step is of, that an
+    epoch has ended, the metrics of a validation, and the losses after an update. An epoch's
+    checkpoint is written before its validation; a run that is resumed from one whose method follows
+    the validation begins with that validation.
+
+    Args:
+        runner: mmengine's runner.
+        dataloader: Batches of the streams.
+        tasks: Names of the tasks.
+        sub_steps: Sub-steps of an iteration.
+        task_steps: Whether each step is of one task.
+        **kwargs: As in mmengine's ``EpochBasedTrainLoop``.
+
     Attributes:
-        dataloader: A :class:`~.dataloaders.RoundRobinDataLoader`.
-        steps_per_iter: Steps of an iteration, for a single wrapper of mmengine, which counts them.
+        metrics: Those of the latest validation of the training, and the iterations done by then.
     """
 
-    steps_per_iter: int
+    def __init__(
+        self,
+        runner: Runner,
+        dataloader: RoundRobinDataLoader,
+        tasks: Sequence[str],
+        sub_steps: int,
+        task_steps: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(runner, dataloader, **kwargs)
+        self.tasks = list(tasks)
+        self.sub_steps, self.task_steps = sub_steps, task_steps
+        self.metrics: tuple[int, dict[str, float]] | None = None
 
-    def steps(self, data_batch: Mapping[str, Any]) -> Iterator[tuple[str, dict, OptimWrapper]]:
+    def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:
         """The steps of an iteration.
 
         Args:
             data_batch: The batch of each stream.
-
-        Yields:
-            Name of the step, the batch for ``model.train_step``, and the wrapper that it takes.
         """
         raise NotImplementedError
 
-    def collect(self, outputs: dict[str, Any], name: str, log_vars: Mapping[str, Any]) -> None:
-        """Add what a step logs to the outputs of the iteration."""
-        raise NotImplementedError
+    def begin(self) -> None:
+        """Tell the method where training stands, and find what it cannot be given.
+
+        Raises:
+            ValueError: If the method does not go with this training.
+        """
+        self.method = method_of(self.runner.optim_wrapper, self.tasks)
+        if 'metrics' in self.method.needs:
+            self._check_validation()
+        self.method.begin_training(
+            self.runner.model, self._iter, self._max_iters, self.sub_steps, self.task_steps
+        )
+
+    def _check_validation(self) -> None:
+        name = f'optim_wrapper.weighting ({self.method.weighting})'
+        if self.runner.val_loop is None:
+            raise ValueError(
+                f'{name} follows the accuracies of the validation, but there is none: set val_cfg, '
+                f'val_dataloader and val_evaluator'
+            )
+        if self.val_begin > self.max_epochs:
+            raise ValueError(
+                f'{name} follows the accuracies of the validation, but train_cfg.val_begin='
+                f'{self.val_begin} is after the last of {self.max_epochs} epochs: set '
+                f'train_cfg.val_begin=1 and val_interval=1'
+            )
 
     def run(self) -> nn.Module:
         """Train, from the current iteration on.
 
         Raises:
-            ValueError: If a checkpoint stands at another epoch length.
+            ValueError: If the method does not go with this training, or a checkpoint stands at
+                another epoch length.
         """
-        wrapper = self.runner.optim_wrapper
-        if not isinstance(wrapper, OptimWrapperDict):
-            steps = self.steps_per_iter
-            wrapper.initialize_count_status(
-                self.runner.model, self._iter * steps, self._max_iters * steps
-            )
+        self.begin()
         try:
-            return super().run()
+            self.runner.call_hook('before_train')
+            self._make_up_for_validation()
+            while self._epoch < self._max_epochs and not self.stop_training:
+                self.run_epoch()
+                if self._validation_is_due(self._epoch == self._max_epochs):
+                    self.validate()
+            self.runner.call_hook('after_train')
+            return self.runner.model
         finally:
             self.dataloader.close()
+
+    def validate(self) -> None:
+        """Validate the network as it stands, and tell the method."""
+        found = self.runner.val_loop.run()
+        self.metrics = (self._iter, found)
+        self.method.validated(found, self._iter)
+
+    def _validation_is_due(self, last: bool = False) -> bool:
+        """Whether the validation of the epochs done so far is due."""
+        if self.runner.val_loop is None or self._epoch < self.val_begin:
+            return False
+        place = bisect.bisect(self.dynamic_milestones, self._epoch + 1) - 1
+        self.val_interval = self.dynamic_intervals[place]
+        return last or self._epoch % self.val_interval == 0
+
+    def _make_up_for_validation(self) -> None:
+        """Validate first, where a checkpoint was written before its epoch's validation."""
+        if 'metrics' not in self.method.needs or self._iter == 0:
+            return
+        ended = self._iter == self._epoch * len(self.dataloader)
+        if ended and self._validation_is_due() and self.method.validated_at < self._iter:
+            self.runner.logger.info(
+                f'The checkpoint is from before the validation of epoch {self._epoch}, which '
+                f'optim_wrapper.weighting ({self.method.weighting}) follows: validating ...'
+            )
+            self.validate()
 
     def run_epoch(self) -> None:
         """Run the epoch's iterations, from the current one on."""
@@ -74,6 +168,8 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         # A checkpoint of the last iteration leaves no batch, but the end of the epoch, to be run.
         for idx, data_batch in zip(range(done, length), self.dataloader, strict=False):
             self.run_iter(idx, data_batch)
+        # Before the epoch's checkpoint is written.
+        self.method.end_epoch()
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
 
@@ -89,17 +185,38 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         outputs: dict[str, Any] = {}
-        for name, batch, wrapper in self.steps(data_batch):
-            seed_all(derive_seed(self.runner.seed, get_rank(), self._iter, name))
-            log_vars = self.runner.model.train_step(batch, optim_wrapper=wrapper)
-            self._check_finite(name, batch, log_vars)
-            self.collect(outputs, name, log_vars)
+        for step in self.steps(data_batch):
+            outputs.update(self._take(step))
         self.runner.call_hook(
             'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
         )
         self._iter += 1
 
-    def _check_finite(self, name: str, batch: Mapping[str, Any], log_vars: Mapping) -> None:
+    def _take(self, step: Step) -> dict[str, Any]:
+        """Take a step, and compute its losses anew where the method asks for them."""
+        wrapper: Any = self.runner.optim_wrapper
+        if isinstance(wrapper, OptimWrapperDict) and wrapper is not self.method:
+            (task,) = step.tasks  # mmengine's wrappers by task
+            wrapper = wrapper[task]
+        again = with_own_samples(step.batch) if 'losses' in self.method.needs else None
+        self.method.begin_step(step.tasks, step.final)
+        seed = derive_seed(self.runner.seed, get_rank(), self._iter, step.name)
+        seed_all(seed)
+        log_vars = self.runner.model.train_step(step.batch, optim_wrapper=wrapper)
+        self._check_finite(step, log_vars)
+        if again is not None:
+            seed_all(seed)
+            self._revise(again, wrapper)
+        return log_vars
+
+    def _revise(self, batch: dict[str, Any], wrapper: OptimWrapper) -> None:
+        """Hand the method the losses of a step's batch after the update."""
+        model = self.runner.model
+        with torch.no_grad(), wrapper.optim_context(model):
+            losses = unwrapped(model).compute_losses(batch).losses
+        self.method.revise(losses)
+
+    def _check_finite(self, step: Step, log_vars: Mapping) -> None:
         bad = [
             key
             for key, value in log_vars.items()
@@ -107,9 +224,9 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         ]
         if bad:
             raise FloatingPointError(
-                f"task '{name}', iteration {self._iter}: {', '.join(bad)} is not finite. Files of "
-                f'the batch: {_files(batch.get("data_samples", ()))}. Check these, or lower '
-                f'optim_wrapper.optimizer.lr.'
+                f"task '{step.name}', iteration {self._iter}: {', '.join(bad)} is not finite. "
+                f'Files of the batch: {_files(step.batch.get("data_samples", ()))}. Check these, '
+                f'or lower optim_wrapper.optimizer.lr.'
             )
 
 

@@ -1,9 +1,8 @@
-"""TorchJD's aggregators: from a config, and applied to task gradients. May import torch, mmengine.
+"""TorchJD's aggregators: from a config, and applied to task gradients.
 
 TorchJD is imported where it is used, so that all else works without it.
 """
 
-import difflib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,8 @@ from mmengine.logging import MessageHub
 from torch import Tensor
 
 from mmgradsplit.optim.torchjd_state import is_stateful
-from mmgradsplit.registry import MODELS
+from mmgradsplit.registry import AGGREGATORS
+from mmgradsplit.utils import did_you_mean
 
 from .task_jacobian import TaskJacobian
 
@@ -58,7 +58,7 @@ def build_aggregator(cfg: Mapping[str, Any], tasks: Sequence[str], like: Tensor)
         cfg: ``dict(type='torchjd.PCGrad')``, with the arguments of TorchJD's class. Where it takes
             a vector with a number for each task (``weights``, ``pref_vector``, ``leak``), give a
             list, or a dict by task. ``n_tasks`` is filled in. Or the config of a
-            ``torchjd.aggregation.Aggregator`` that is registered in ``MODELS``.
+            ``torchjd.aggregation.Aggregator`` that is registered in ``AGGREGATORS``.
         tasks: Names of the tasks, in order.
         like: Vectors are made of its type and on its device.
 
@@ -76,17 +76,16 @@ def build_aggregator(cfg: Mapping[str, Any], tasks: Sequence[str], like: Tensor)
     kind = options.pop('type')
     known = known_aggregators()
     name = kind.removeprefix(PREFIX)
-    if kind == name and name not in known and MODELS.get(kind) is not None:
-        built = MODELS.build(dict(cfg))
+    if kind == name and name not in known and AGGREGATORS.get(kind) is not None:
+        built = AGGREGATORS.build(dict(cfg))
         if not isinstance(built, module.Aggregator):
             raise ValueError(f"{KEY}.type: '{kind}' is no torchjd.aggregation.Aggregator")
         return built
     if kind == name or name not in known:
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-        hint = f"; did you mean '{PREFIX}{near[0]}'?" if near else ''
+        names = [*sorted(AGGREGATORS.module_dict), *(PREFIX + each for each in known)]
         raise ValueError(
-            f"{KEY}.type: there is no '{kind}'; the known ones are "
-            f'{[f"{PREFIX}{each}" for each in known]}{hint}'
+            f"{KEY}.type: there is no '{kind}'; the known ones are {names}"
+            f'{did_you_mean(kind, names)}'
         )
     cls = getattr(module, name)
     if 'n_tasks' in inspect.signature(cls).parameters:
@@ -111,6 +110,11 @@ def _vector(key: str, value: Any, tasks: Sequence[str], like: Tensor) -> Any:
         value = [value[task] for task in tasks]
     if not isinstance(value, list | tuple):
         return value
+    if len(value) != len(tasks):
+        raise ValueError(
+            f'{KEY}.{key} must have a number for each of the tasks {list(tasks)}, got '
+            f'{list(value)}; a dict by task stays right where tasks are chosen'
+        )
     return torch.tensor(value, dtype=like.dtype, device=like.device)
 
 

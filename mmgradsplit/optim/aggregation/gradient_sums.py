@@ -1,12 +1,14 @@
-"""What the task gradients of a major iteration become. May import torch and this room."""
+"""What the task gradients of an update become: their sum, or what an aggregator makes of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from .aggregators import KEY, aggregate, build_aggregator
-from .task_jacobian import TaskJacobian, any_matrix
+from mmgradsplit.optim.gradients import trained
+
+from .aggregators import KEY, aggregate
+from .task_jacobian import TaskJacobian
 
 
 class GradientSum:
@@ -16,7 +18,7 @@ class GradientSum:
         self._total: dict[nn.Parameter, Tensor] = {}
 
     def add(self, task: str, gradients: Mapping[nn.Parameter, Tensor]) -> None:
-        """Add the gradients of a task step.
+        """Add gradients of a task.
 
         Args:
             task: Name of the task.
@@ -42,14 +44,22 @@ class GradientAggregate(GradientSum):
     Args:
         params: The parameters to aggregate on. A task that may not move one has zeros there.
         tasks: Names of the tasks, in order.
-        aggregator: Config, see :func:`~mmgradsplit.optim.aggregation.aggregators.build_aggregator`.
+        aggregator: A ``torchjd.aggregation.Aggregator``.
+        factor: Multiplies the rows.
+        average: Whether the gradients are those of this rank's samples, and are averaged over the
+            ranks before they are aggregated.
 
     Raises:
-        ValueError: If the aggregator does not fit, or there is no such parameter.
+        ValueError: If there is no such parameter.
     """
 
     def __init__(
-        self, params: Iterable[nn.Parameter], tasks: Sequence[str], aggregator: Mapping[str, Any]
+        self,
+        params: Iterable[nn.Parameter],
+        tasks: Sequence[str],
+        aggregator: Any,
+        factor: float = 1,
+        average: bool = False,
     ) -> None:
         super().__init__()
         self.params = list(params)
@@ -59,16 +69,15 @@ class GradientAggregate(GradientSum):
                 f'{KEY}: the mask leaves no parameter of the backbone to several tasks, so there '
                 f'is nothing to aggregate'
             )
-        self.like = any_matrix(self.params[0], len(self.tasks))
-        self.aggregator = build_aggregator(aggregator, self.tasks, self.like)
+        self.aggregator, self.factor, self.average = aggregator, factor, average
         self._jacobian: TaskJacobian | None = None
 
     def add(self, task: str, gradients: Mapping[nn.Parameter, Tensor]) -> None:
-        """Add the gradients of a task step."""
+        """Add gradients of a task."""
         rest = dict(gradients)
         if self._jacobian is None:
-            self._jacobian = TaskJacobian(self.params, self.tasks)
-        self._jacobian.add(task, [rest.pop(param, None) for param in self.params])
+            self._jacobian = TaskJacobian(trained(self.params), self.tasks, self.factor)
+        self._jacobian.add(task, [rest.pop(param, None) for param in self._jacobian.tensors])
         super().add(task, rest)
 
     def take(self, scale: float) -> dict[nn.Parameter, Tensor]:
@@ -76,7 +85,9 @@ class GradientAggregate(GradientSum):
         total = super().take(scale)
         jacobian, self._jacobian = self._jacobian, None
         if jacobian is not None:
+            if self.average:
+                jacobian.average()
             parts = jacobian.split(aggregate(self.aggregator, jacobian, scale))
-            used = zip(self.params, parts, jacobian.used, strict=True)
+            used = zip(jacobian.tensors, parts, jacobian.used, strict=True)
             total.update((param, part) for param, part, any_task in used if any_task)
         return total

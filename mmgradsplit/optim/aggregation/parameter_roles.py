@@ -1,4 +1,4 @@
-"""Whose gradient a parameter gets under an aggregator. May import torch, the mathematics."""
+"""Whose gradient a parameter gets under an aggregator."""
 
 import fnmatch
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from mmgradsplit.functional import weighted_layers
+from mmgradsplit.optim.gradients import trained
 
 BACKBONE = 'backbone'
 FEATURES = 'features'
@@ -56,11 +57,6 @@ class ParameterRoles:
                 f'optim_wrapper.on={on!r}: no parameter there is shared by the tasks and trained, '
                 f'so there is nothing to aggregate'
             )
-
-
-def trained(params: Sequence[nn.Parameter]) -> list[nn.Parameter]:
-    """Those that are trained at present."""
-    return [param for param in params if param.requires_grad]
 
 
 def _named(backbone: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:

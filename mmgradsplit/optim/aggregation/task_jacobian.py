@@ -1,11 +1,11 @@
-"""The gradients of several tasks as a matrix, a row a task. May import torch and mmengine."""
+"""The gradients of several tasks as a matrix, a row a task."""
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 import torch
-from mmengine.dist import all_reduce, all_reduce_params, get_world_size
-from torch import Tensor, nn
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
 
 
 class TaskJacobian:
@@ -145,28 +145,3 @@ def any_matrix(param: Tensor, tasks: int) -> Tensor:
     """
     dtype = torch.promote_types(param.dtype, torch.float32)
     return torch.eye(tasks, dtype=dtype, device=param.device)
-
-
-def add_gradients(params: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:
-    """Add to ``grad`` of each parameter, as a backward pass does."""
-    for param, gradient in zip(params, gradients, strict=True):
-        if gradient is not None:
-            param.grad = gradient if param.grad is None else param.grad + gradient
-
-
-def average_gradients(params: Sequence[nn.Parameter]) -> None:
-    """Replace ``grad`` of each parameter by its mean over the ranks; None stays where all have it.
-
-    Args:
-        params: The same on all ranks.
-    """
-    if get_world_size() == 1 or not params:
-        return
-    given = torch.tensor([param.grad is not None for param in params], dtype=torch.int64)
-    all_reduce(given)
-    gradients = []
-    for param, number in zip(params, given, strict=True):
-        if number:
-            param.grad = torch.zeros_like(param) if param.grad is None else param.grad
-            gradients.append(param.grad)
-    all_reduce_params(gradients, op='mean')

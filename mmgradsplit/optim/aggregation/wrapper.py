@@ -1,4 +1,4 @@
-"""Task gradients become one gradient by an aggregator. May import torch and mmengine."""
+"""Task gradients become one gradient by an aggregator."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -9,27 +9,32 @@ from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from mmgradsplit.optim.forward_pass import ForwardPass, is_checkpointed, watched
-from mmgradsplit.optim.torchjd_state import aggregator_state, load_aggregator_state
+from mmgradsplit.optim.gradients import add_gradients, average_gradients, trained
+from mmgradsplit.optim.torchjd_state import load_torchjd_state, torchjd_state
+from mmgradsplit.optim.weightings import Weighting
+from mmgradsplit.optim.wrapper import MultiTaskOptimWrapper
 from mmgradsplit.registry import OPTIM_WRAPPERS
 from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils.mmengine_private import count_backward
 
 from .aggregators import KEY, aggregate, build_aggregator, check_for_features
-from .parameter_roles import BACKBONE, FEATURES, ParameterRoles, trained
-from .task_jacobian import TaskJacobian, add_gradients, any_matrix, average_gradients
+from .cut_features import CutFeatures, is_checkpointed
+from .gradient_sums import GradientAggregate
+from .parameter_roles import BACKBONE, FEATURES, ParameterRoles
+from .task_jacobian import TaskJacobian, any_matrix
 
 
 @OPTIM_WRAPPERS.register_module()
-class AggregatorOptimWrapper(OptimWrapper):
+class AggregatorOptimWrapper(MultiTaskOptimWrapper):
     """An aggregator makes one gradient out of the task gradients on the shared backbone.
 
     One update of the whole model for each sub-step of joint training, from one forward pass, or for
     each major iteration of round-robin training.
 
-    - The row of task t is the gradient of ``lambda_t l_t``: with any ``model.weighting`` L, of
-      ``T dL/dl_t l_t``, so that the mean of the rows is the gradient of L, and
-      ``torchjd.Mean`` trains as without an aggregator. In round-robin training the row is the
-      gradient of the loss of the task step. A task without a sample has no row.
+    - The row of task t is the gradient of ``lambda_t l_t``: with any weighting L, of
+      ``K dL/dl_t l_t`` for the K tasks that a step serves, so that in joint training the mean of
+      the rows is the gradient of L, and ``torchjd.Mean`` trains as without an aggregator. A task
+      without a sample has no row.
     - A task's own parameters, and learned weights of losses, get the gradient that they get
       without an aggregator. What is aggregated by addition (``Sum``, ``PCGrad``, ``GradVac``,
       ``GradDrop``, ``ConFIG``) is up to T times as large as a mean, and so is its effective
@@ -52,15 +57,15 @@ class AggregatorOptimWrapper(OptimWrapper):
       GradSplit's supplement, section D.2), or the modules that are named, ``on=['layer4.2']``. The
       rest of the backbone gets the gradient of L.
 
-    The state of an aggregator that has one is in the checkpoint; the weights that it gives to the
-    tasks are logged as ``aggregator/<task>``.
+    The weights that an aggregator gives to the tasks are logged as ``aggregator/<task>``.
 
     Args:
+        bases: mmengine's wrapper of the one optimizer.
+        model: The MultiTaskModel.
+        weighting: How task losses become one loss.
         aggregator: See :func:`~mmgradsplit.optim.aggregation.aggregators.build_aggregator`.
         on: ``'backbone'``, ``'features'``, ``'last_layer'``, or a list of names of modules of the
             backbone, or patterns such as ``'layer[34]'``.
-        model: The MultiTaskModel; from :class:`TaskGradientOptimWrapperConstructor`.
-        **kwargs: As in mmengine's ``OptimWrapper``.
 
     Raises:
         ValueError: If a value does not fit.
@@ -75,20 +80,16 @@ class AggregatorOptimWrapper(OptimWrapper):
 
     def __init__(
         self,
+        bases: Mapping[str, OptimWrapper],
+        model: Any,
+        weighting: Weighting,
         aggregator: Mapping[str, Any] | None = None,
         on: str | Sequence[str] = BACKBONE,
-        model: Any = None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        if model is None:
-            raise ValueError(
-                f'{type(self).__name__} has to know the model: set '
-                f"optim_wrapper.constructor='TaskGradientOptimWrapperConstructor'"
-            )
-        self.tasks = list(model.tasks)
+        super().__init__(bases, model, weighting)
         self.on = on
         self.roles = ParameterRoles(model, on)
+        self.roles.rest.extend(weighting.parameters())
         self._like = any_matrix(self.roles.shared[0], len(self.tasks))
         if aggregator is None:
             raise ValueError(f"{KEY} is missing; set it, to dict(type='torchjd.PCGrad'), say")
@@ -100,123 +101,114 @@ class AggregatorOptimWrapper(OptimWrapper):
                     "optim_wrapper.on='features': the tasks have features of their own, as "
                     "model.backbone.norm_cfg is of the type 'TaskNorm'; use on='backbone'"
                 )
-        self._pass = ForwardPass()
-        self._jacobian: TaskJacobian | None = None
-        self._turn = 0  # task steps of this major iteration
-        self._counts_task_steps = False
-        self._checked: set[str | None] = set()
+        self.sums = GradientAggregate(self.roles.shared, self.tasks, self.aggregator, average=True)
+        self._features = CutFeatures()
+        self._final = True
+        self._checked: set[tuple[str, ...]] = set()
 
-    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
-        """Tell where training stands, in steps, as mmengine does."""
-        super().initialize_count_status(model, init_counts, max_counts)
-        self._turn = 0
-        self._counts_task_steps = True
+    def updates(self, sub_steps: int) -> int:
+        """Updates of an iteration: one a sub-step, or one a major iteration."""
+        return 1 if self.task_steps else sub_steps
 
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Context for the forward pass: mmengine's (autocast), watching what the pass shows."""
-        bare = unwrapped(model)
-        # Gradients are averaged over the ranks here, before they are aggregated.
-        alone: Any = nullcontext() if bare is model else model.no_sync()  # type: ignore[operator]
-        cut = self.on == FEATURES
-        with super().optim_context(bare), alone, watched(bare, cut) as self._pass:
-            yield
-        if self._pass.task is not None:
-            self._begin_task_step(self._pass.task)
+    def begin_training(
+        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
+    ) -> None:
+        """Take note of where training stands.
 
-    def _begin_task_step(self, task: str) -> None:
-        if self.on == FEATURES:
+        Raises:
+            ValueError: If the tasks have features of different images, and those are aggregated.
+        """
+        if task_steps and self.on == FEATURES:
             raise ValueError(
                 "optim_wrapper.on='features': in round-robin training every task has features of "
                 "its own images; use on='backbone' or a list of modules, or joint training"
             )
-        if task != self.tasks[self._turn]:
-            raise ValueError(
-                f'{type(self).__name__} aggregates the task gradients of a major iteration, whose '
-                f"task steps are {self.tasks}; that of '{task}' came in place of "
-                f"'{self.tasks[self._turn]}'"
-            )
-        if self._counts_task_steps:
-            # The loop counts task steps; an update needs a major iteration.
-            self._counts_task_steps = False
-            self._inner_count //= len(self.tasks)
-            self._max_counts //= len(self.tasks)
-            self._remainder_counts = self._max_counts % self._accumulative_counts
+        super().begin_training(model, done, total, sub_steps, task_steps)
 
-    def backward(self, loss: Tensor, **kwargs: Any) -> None:
-        """Back-propagate each task, and aggregate where an update is due.
+    def begin_step(self, tasks: Sequence[str], final: bool) -> None:
+        """Take note of whether the rows are aggregated after the next step."""
+        self._final = final
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Context for the forward pass: mmengine's (autocast), cutting the graph at features."""
+        bare = unwrapped(model)
+        # Gradients are averaged over the ranks here, before they are aggregated.
+        alone: Any = nullcontext() if bare is model else model.no_sync()  # type: ignore[operator]
+        self._features = CutFeatures()
+        cut = self._features.of(bare.backbone) if self.on == FEATURES else nullcontext()
+        with self.base.optim_context(bare), alone, cut:
+            yield
+
+    def update_tasks(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Back-propagate each task, and aggregate and update where an update is due.
 
         Args:
-            loss: The loss of the step.
-            **kwargs: Unused; the graph is freed.
+            losses: The loss of each task that is supervised in this step, a scalar each.
+
+        Returns:
+            What is logged.
 
         Raises:
-            ValueError: If there was no forward pass to show the task losses, part of it is under
-                activation checkpointing, or the aggregator refuses the task gradients.
+            ValueError: If part of the graph is under activation checkpointing, or the aggregator
+                refuses the task gradients.
         """
-        seen, self._pass = self._pass, ForwardPass()
-        joint = seen.task is None
-        losses = seen.losses if seen.task is None else {seen.task: loss}
-        if not losses:
-            raise ValueError(
-                f'{type(self).__name__}: no task losses; a forward pass for training, within '
-                f'optim_context, has to come before update_params'
-            )
-        self._check_graph(seen.task, loss)
+        total = self.weigh(losses)
+        self._check_graph(tuple(losses), total)
         rest = trained(self.roles.rest)
-        # What the loss of the step makes of the task losses, by the chain rule.
-        found = _gradients(self._scaled(loss), [*losses.values(), *rest], None, True)
+        # What the total makes of the task losses, by the chain rule.
+        scaled = self._scaled(self.base.scale_loss(total))
+        found = _gradients(scaled, [*losses.values(), *rest], None, True)
         add_gradients(rest, found[len(losses) :])
-        jacobian = self._rows(seen)
+        self.sums.factor = 1 if self.task_steps else len(self.tasks)
+        jacobian = self._rows_on_features() if self.on == FEATURES else None
+        targets = trained(self.roles.shared) if jacobian is None else jacobian.tensors
         left = len(losses)
         for (task, value), factor in zip(losses.items(), found, strict=False):
             left -= 1
             if factor is None:
                 continue  # the weighting leaves this task out
             own = trained(self.roles.own[task])
-            parts = _gradients(value, [*own, *jacobian.tensors], factor, left > 0)
+            parts = _gradients(value, [*own, *targets], factor, left > 0)
             add_gradients(own, parts[: len(own)])
-            jacobian.add(task, parts[len(own) :])
-        if self.on == FEATURES:
-            self._back_through_backbone(seen, jacobian)
-        if not joint:
-            self._turn = (self._turn + 1) % len(self.tasks)
-        if self._turn == 0:
-            self._inner_count += 1
-        if self.should_update():
-            self._finish_gradients()
+            row = parts[len(own) :]
+            if jacobian is not None:
+                jacobian.add(task, row)
+            else:
+                pairs = zip(targets, row, strict=True)
+                self.sums.add(task, {p: g for p, g in pairs if g is not None})  # type: ignore[misc]
+        if jacobian is not None:
+            self._back_through_backbone(jacobian)
+        if self._final:
+            count_backward(self.base)
+            if self.base.should_update():
+                self._finish_gradients()
+                self.base.step()
+                self.base.zero_grad()
+        return self.logs(total)
 
-    def should_update(self) -> bool:
-        """Whether an update is due: not within a major iteration."""
-        return self._turn == 0 and super().should_update()
-
-    def _check_graph(self, task: str | None, loss: Tensor) -> None:
+    def _check_graph(self, tasks: tuple[str, ...], loss: Tensor) -> None:
         """Look for hidden parameters in the first step of each kind."""
-        if task not in self._checked and is_checkpointed(loss):
+        if tasks not in self._checked and is_checkpointed(loss):
             raise ValueError(
                 f'{type(self).__name__} asks for the gradients of single tasks, which reentrant '
                 f'activation checkpointing does not give; set with_cp=False (or the like) in the '
                 f'model'
             )
-        self._checked.add(task)
+        self._checked.add(tasks)
 
-    def _rows(self, seen: ForwardPass) -> TaskJacobian:
-        """The matrix that the task gradients of this pass are added to."""
-        # Each loss counts 1/T in the joint loss.
-        factor = len(self.tasks) if seen.task is None else 1
-        if self.on == FEATURES:
-            if len(seen.features) != 1:
-                raise ValueError(
-                    f"optim_wrapper.on='features': the backbone ran {len(seen.features)} times in "
-                    f"a step, so the tasks do not share its features; use on='backbone'"
-                )
-            leaves = [leaf for leaf in seen.leaves[0] if leaf.requires_grad]
-            return TaskJacobian(leaves, self.tasks, factor)
-        if self._jacobian is None:
-            self._jacobian = TaskJacobian(trained(self.roles.shared), self.tasks, factor)
-        return self._jacobian
+    def _rows_on_features(self) -> TaskJacobian:
+        """The matrix that the task gradients on the features of this pass are added to."""
+        passes = len(self._features.leaves)
+        if passes != 1:
+            raise ValueError(
+                f"optim_wrapper.on='features': the backbone ran {passes} times in a step, so the "
+                f"tasks do not share its features; use on='backbone'"
+            )
+        leaves = [leaf for leaf in self._features.leaves[0] if leaf.requires_grad]
+        return TaskJacobian(leaves, self.tasks, self.sums.factor)
 
-    def _back_through_backbone(self, seen: ForwardPass, jacobian: TaskJacobian) -> None:
+    def _back_through_backbone(self, jacobian: TaskJacobian) -> None:
         """Aggregate on the features, whose joined batch is shared out among the ranks."""
         jacobian.share_given()
         ranks = get_world_size()
@@ -224,7 +216,7 @@ class AggregatorOptimWrapper(OptimWrapper):
         jacobian.factor /= ranks
         vector = aggregate(self.aggregator, jacobian, self._scale(), apart=True)
         parts = jacobian.split(vector * ranks)
-        features = [feature for feature in seen.features[0] if feature.requires_grad]
+        features = [feature for feature in self._features.features[0] if feature.requires_grad]
         pairs = zip(features, parts, jacobian.used, strict=True)
         used = [(feature, part) for feature, part, used in pairs if used]
         if used:
@@ -232,42 +224,50 @@ class AggregatorOptimWrapper(OptimWrapper):
 
     def _finish_gradients(self) -> None:
         """What the optimizer needs in ``grad``: of all ranks, and aggregated."""
-        jacobian, self._jacobian = self._jacobian, None
         plain = [*self.roles.rest, *(p for own in self.roles.own.values() for p in own)]
-        if jacobian is None:
+        if self.on == FEATURES:
             plain += self.roles.shared
         average_gradients(trained(list(dict.fromkeys(plain))))
-        if jacobian is None:
-            return
-        jacobian.average()
-        parts = jacobian.split(aggregate(self.aggregator, jacobian, self._scale()))
-        for param, gradient, used in zip(jacobian.tensors, parts, jacobian.used, strict=True):
-            if used:
-                param.grad = gradient
+        for param, gradient in self.sums.take(self._scale()).items():
+            param.grad = gradient
 
     def _scaled(self, loss: Tensor) -> Tensor:
         """The loss times the loss scale."""
-        return loss
+        scaler = getattr(self.base, 'loss_scaler', None)
+        return loss if scaler is None else scaler.scale(loss)
 
     def _scale(self) -> float:
         """The loss scale."""
-        return 1.0
+        scaler = getattr(self.base, 'loss_scaler', None)
+        return 1.0 if scaler is None else float(scaler.get_scale())
 
-    def state_dict(self) -> dict:
-        """What mmengine saves, and the state of the aggregator."""
-        return dict(super().state_dict(), aggregator=aggregator_state(self.aggregator))
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        return dict(super().state_dict(), aggregator=torchjd_state(self.aggregator))
 
-    def load_state_dict(self, state_dict: dict) -> None:
-        """Load what :meth:`state_dict`, or another wrapper's, returned.
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what :meth:`state_dict` returned.
 
         Raises:
-            ValueError: If it has the state of another aggregator.
+            ValueError: If it is of another method.
         """
-        state = dict(state_dict)
-        aggregator = state.pop('aggregator', None)
-        super().load_state_dict(state)
-        if aggregator is not None:
-            load_aggregator_state(self.aggregator, aggregator, self._like)
+        super().load_state_dict(state_dict)
+        load_aggregator(self.aggregator, state_dict, self._like)
+
+
+def load_aggregator(aggregator: Any, state_dict: Mapping[str, Any], like: Tensor) -> None:
+    """Load the state of an aggregator from that of a wrapper.
+
+    Args:
+        aggregator: The aggregator.
+        state_dict: State of a wrapper that has one.
+        like: Any matrix of task gradients, shape [T x P] for T tasks.
+
+    Raises:
+        ValueError: If it has the state of another aggregator, or of none.
+    """
+    state = state_dict.get('aggregator', dict(kind=None, values={}))
+    load_torchjd_state(aggregator, state, like, lambda: aggregator(like), 'aggregator')
 
 
 def _gradients(

@@ -1,4 +1,4 @@
-"""Builds GradSplitOptimWrapper from the config. May import the mathematics and mmengine's optim."""
+"""Builds GradSplitOptimWrapper from the config."""
 
 import copy
 import fnmatch
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
-from mmengine.registry import OPTIMIZERS
+from mmengine.optim import OptimWrapper
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -15,27 +14,31 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mmgradsplit.functional import spans
+from mmgradsplit.optim.aggregation.aggregators import build_aggregator
 from mmgradsplit.optim.aggregation.gradient_sums import GradientAggregate, GradientSum
-from mmgradsplit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
-from mmgradsplit.utils import unwrapped
+from mmgradsplit.optim.aggregation.task_jacobian import any_matrix
+from mmgradsplit.optim.constructor import Group, MultiTaskOptimWrapperConstructor
+from mmgradsplit.optim.weightings import Weighting
+from mmgradsplit.optim.wrapper import SHARED
+from mmgradsplit.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 from .drop_grad import DropGrad
+from .leaves import Leaf
 from .relations import load_changes, load_mask
-from .wrapper import GradSplitOptimWrapper, Leaf, TaskUpdate
+from .task_update import TaskUpdate
+from .wrapper import GradSplitOptimWrapper
 
 NORMS = (_BatchNorm, _InstanceNorm, nn.GroupNorm)
-SHARED = 'shared'
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
-class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
     """Constructor of :class:`GradSplitOptimWrapper`.
 
     Args:
         optim_wrapper_cfg: Keys:
 
-            - ``optimizer``: config of the optimizer, for every task alike.
-            - ``relations``: see :func:`~.relations.load_mask`. Default ``'none'``.
+            - ``relations``: see :func:`~.relations.load_mask`. It has to be said.
             - ``threshold``: of the relation mask. Default -0.01 (section 3.1).
             - ``modules``: names, or patterns such as ``'layer[34]'``, of the backbone's modules
               whose convolutions are split. Default ``['layer4']`` (Table 4).
@@ -50,11 +53,10 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
               instead of adding them up, on what several tasks train of the backbone, see
               :func:`~mmgradsplit.optim.aggregation.aggregators.build_aggregator`.
             - ``drop_grad``: share of the gradients of what is split in ``modules`` that every task
-              step drops at random, see :class:`~.drop_grad.DropGrad`. With
-              ``relations='all'`` this is the DropGrad of Tables 4 and 7. Default 0.
-            - ``base``: config of the mmengine wrapper that does loss scaling and autocast, such as
-              ``dict(type='AmpOptimWrapper')``. Default ``dict(type='OptimWrapper')``.
-            - ``accumulative_counts``, ``clip_grad``: as in mmengine, for each task.
+              step drops at random, see :class:`~.drop_grad.DropGrad`. With ``relations='all'``
+              this is the DropGrad of Tables 4 and 7. Default 0.
+            - ``optimizer``, ``weighting``, ``base``, ``accumulative_counts``, ``clip_grad``: as in
+              :class:`~mmgradsplit.optim.MultiTaskOptimWrapperConstructor`, for every task alike.
         paramwise_cfg: As in mmengine's ``DefaultOptimWrapperConstructor``.
 
     Raises:
@@ -63,20 +65,25 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
-        # A weight that two layers share is stepped once, as by mmengine without a paramwise_cfg.
-        super().__init__(optim_wrapper_cfg, {'bypass_duplicate': True, **(paramwise_cfg or {})})
-        cfg = self.optim_wrapper_cfg
-        cfg.pop('type', None)
-        self.relations = cfg.pop('relations', 'none')
-        self.threshold = float(cfg.pop('threshold', -0.01))
-        modules = cfg.pop('modules', ['layer4'])
+        options = dict(optim_wrapper_cfg)
+        options.setdefault('type', 'mmgradsplit.GradSplitOptimWrapper')
+        if options.get('relations') is None:
+            raise ValueError(
+                'optim_wrapper.relations is missing: it says which tasks may train whose filters. '
+                'Give a JSON file of relations (tools/estimate_relations.py measures them) or a '
+                "matrix, 'all' for the multi-head baseline, or 'none' for each group by its own "
+                'task alone'
+            )
+        self.relations = options.pop('relations')
+        self.threshold = float(options.pop('threshold', -0.01))
+        modules = options.pop('modules', ['layer4'])
         self.modules = [modules] if isinstance(modules, str) else modules
-        self.split_norm = cfg.pop('split_norm', False)
-        self.optimizers = cfg.pop('optimizers', 'separate')
-        self.update = cfg.pop('update', 'step')
-        self.aggregator = cfg.pop('aggregator', None)
-        self.drop_grad = cfg.pop('drop_grad', 0.0)
-        self.base = {'type': 'OptimWrapper', **cfg.pop('base', {}), **cfg}
+        self.split_norm = options.pop('split_norm', False)
+        self.optimizers = options.pop('optimizers', 'separate')
+        self.update = options.pop('update', 'step')
+        self.aggregator = options.pop('aggregator', None)
+        self.drop_grad = options.pop('drop_grad', 0.0)
+        super().__init__(options, paramwise_cfg)
         for key, value, known in (
             ('optimizers', self.optimizers, ('separate', SHARED)),
             ('update', self.update, ('step', 'iteration')),
@@ -102,45 +109,43 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 "optimizers='separate', update='iteration' or accumulative_counts=1"
             )
 
-    def __call__(self, model: nn.Module) -> GradSplitOptimWrapper:
-        """Build the wrapper for a :class:`~mmgradsplit.models.MultiTaskModel`."""
-        bare = unwrapped(model)
-        if not (hasattr(bare, 'tasks') and hasattr(bare, 'backbone')):
+    def build(
+        self, model: Any, weighting: Weighting, groups: Sequence[Group]
+    ) -> GradSplitOptimWrapper:
+        """The wrapper for a :class:`~mmgradsplit.models.MultiTaskModel`."""
+        if not hasattr(model, 'own_parameters'):
             raise ValueError(
                 f'GradSplitOptimWrapper needs a MultiTaskModel, but the model is a '
-                f'{type(bare).__name__}; set model.type'
+                f'{type(model).__name__}; set model.type'
             )
-        tasks = list(bare.tasks)
+        tasks = list(model.tasks)
+        learned = list(weighting.parameters())
         mask = load_mask(self.relations, tasks, self.threshold)
-        split = self._split_parameters(bare.backbone, len(tasks))
-        leaves_of = self._leaves(bare, tasks, mask, set(split))
+        split = self._split_parameters(model.backbone, len(tasks))
+        leaves_of = self._leaves(model, learned, tasks, mask, set(split))
         drop = DropGrad(split, self.drop_grad)
-        groups: list[dict] = []
-        self.add_params(groups, bare)
         leaves = [leaf for group in groups for leaf in leaves_of[group['params'][0]]]
-        wrappers: dict[str, OptimWrapper] = {}
+        bases: dict[str, OptimWrapper] = {}
         updates: dict[str, TaskUpdate] = {}
-        once: GradientSum | None = None
-        if self.update == 'iteration':
-            once = self._sums(bare, leaves, tasks)
+        once = self._sums(model, leaves, tasks) if self.update == 'iteration' else None
         if self.optimizers == SHARED:
-            wrappers[SHARED] = self._build_wrapper(groups, leaves_of, tasks)
+            bases[SHARED] = self.build_base(_held_by(tasks, groups, leaves_of))
             sums = once or GradientSum()
             for task in tasks:
                 # Copies share the optimizer and the loss scaler, but count their own task steps.
-                wrapper = copy.copy(wrappers[SHARED])
-                steps = once is None or task == tasks[-1]
-                updates[task] = TaskUpdate(task, wrapper, leaves, drop, sums, steps)
+                wrapper = copy.copy(bases[SHARED])
+                updates[task] = TaskUpdate(task, wrapper, leaves, learned, drop, sums)
         else:
             for task in tasks:
-                wrappers[task] = self._build_wrapper(groups, leaves_of, [task])
+                bases[task] = self.build_base(_held_by([task], groups, leaves_of))
                 alone = GradientSum()
-                updates[task] = TaskUpdate(task, wrappers[task], leaves, drop, alone, steps=True)
-        names = {param: name for name, param in bare.named_parameters()}
+                updates[task] = TaskUpdate(task, bases[task], leaves, learned, drop, alone)
+        names = {param: name for name, param in model.named_parameters()}
+        names.update((param, f'weighting.{name}') for name, param in weighting.named_parameters())
         literal = isinstance(self.relations, str) and self.relations in ('all', 'none')
         changes = None if literal else load_changes(self.relations, tasks)
         return GradSplitOptimWrapper(
-            wrappers, updates, leaves, names, mask, changes, self.threshold, once
+            bases, model, weighting, updates, leaves, names, mask, changes, self.threshold, once
         )
 
     def _sums(self, model: Any, leaves: Sequence[Leaf], tasks: list[str]) -> GradientSum:
@@ -151,41 +156,25 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         shared = [
             leaf.param for leaf in leaves if leaf.source in backbone and len(leaf.holders) > 1
         ]
-        return GradientAggregate(shared, tasks, self.aggregator)
-
-    def _build_wrapper(
-        self, groups: list[dict], leaves_of: dict[nn.Parameter, list[Leaf]], tasks: Sequence[str]
-    ) -> OptimWrapper:
-        """A wrapper whose optimizer holds what the steps of any of ``tasks`` may move."""
-        merged: dict[str, dict] = {}
-        for group in groups:
-            options = {key: value for key, value in group.items() if key != 'params'}
-            # Parameters with the same options form one group, which the optimizer steps at once.
-            key = repr(sorted(options.items()))
-            target = merged.setdefault(key, dict(options, params=[]))
-            target['params'].extend(
-                leaf.param
-                for leaf in leaves_of[group['params'][0]]
-                if not leaf.holders.isdisjoint(tasks)
-            )
-        held = [group for group in merged.values() if group['params']]
-        optimizer = OPTIMIZERS.build(dict(copy.deepcopy(self.optimizer_cfg), params=held))
-        return OPTIM_WRAPPERS.build(
-            copy.deepcopy(self.base), default_args=dict(optimizer=optimizer)
-        )
+        like = any_matrix(next(model.backbone.parameters()), len(tasks))
+        return GradientAggregate(shared, tasks, build_aggregator(self.aggregator, tasks, like))
 
     @staticmethod
     def _leaves(
-        model: Any, tasks: list[str], mask: NDArray[np.bool_], split: set[nn.Parameter]
+        model: Any,
+        learned: Sequence[nn.Parameter],
+        tasks: list[str],
+        mask: NDArray[np.bool_],
+        split: set[nn.Parameter],
     ) -> dict[nn.Parameter, list[Leaf]]:
-        """The leaves of every parameter of the model."""
+        """The leaves of every parameter of the model, and of learned weights."""
         every = frozenset(tasks)
         owners: dict[nn.Parameter, list[str]] = {}
         for task in tasks:
             for param in model.own_parameters(task):
                 owners.setdefault(param, []).append(task)
         leaves: dict[nn.Parameter, list[Leaf]] = {}
-        for param in model.parameters():
+        for param in [*model.parameters(), *learned]:
             if param in split and param not in owners:
                 leaves[param] = [
                     Leaf.make(param, start, stop, frozenset(tasks[t] for t in held))
@@ -236,3 +225,20 @@ class GradSplitOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     def _splits(module: nn.Module) -> bool:
         # A transposed convolution has its output channels in the second dimension.
         return isinstance(module, _ConvNd) and not isinstance(module, _ConvTransposeNd)
+
+
+def _held_by(
+    tasks: Sequence[str], groups: Sequence[Group], leaves_of: dict[nn.Parameter, list[Leaf]]
+) -> list[Group]:
+    """Groups of what the steps of any of these tasks may move."""
+    return [
+        dict(
+            group,
+            params=[
+                leaf.param
+                for leaf in leaves_of[group['params'][0]]
+                if not leaf.holders.isdisjoint(tasks)
+            ],
+        )
+        for group in groups
+    ]

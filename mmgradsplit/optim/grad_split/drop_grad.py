@@ -1,4 +1,4 @@
-"""DropGrad: gradients dropped at random. May import torch and mmengine."""
+"""DropGrad: gradients dropped at random."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Weight gradients of the filters that a task step may move, and of no others. May import torch."""
+"""Weight gradients of the filters that a task step may move, and of no others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

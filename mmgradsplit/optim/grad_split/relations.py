@@ -1,4 +1,4 @@
-"""Reads relations between tasks from a config or a file. May import mathematics and mmengine."""
+"""Reads relations between tasks from a config or a file."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

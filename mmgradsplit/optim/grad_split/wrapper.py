@@ -1,144 +1,28 @@
-"""GradSplit's update: which parameters a task step moves. May import torch and mmengine."""
+"""GradSplit's optimizer wrapper: a task step moves only the filter groups that it does not hurt."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mmgradsplit.optim.aggregation.gradient_sums import GradientAggregate, GradientSum
-from mmgradsplit.optim.torchjd_state import aggregator_state, load_aggregator_state
+from mmgradsplit.optim.aggregation.task_jacobian import any_matrix
+from mmgradsplit.optim.aggregation.wrapper import load_aggregator
+from mmgradsplit.optim.torchjd_state import torchjd_state
+from mmgradsplit.optim.weightings import Weighting
+from mmgradsplit.optim.wrapper import MultiTaskOptimWrapper
 from mmgradsplit.registry import OPTIM_WRAPPERS
-from mmgradsplit.utils import unwrapped
 
-from .drop_grad import DropGrad
-from .held_gradients import HeldGradients
-
-
-@dataclass(frozen=True)
-class Leaf:
-    """What an optimizer holds for the channels ``[start, stop)`` of a parameter.
-
-    Attributes:
-        source: The model's parameter, which the forward pass uses.
-        start: First channel.
-        stop: Channel after the last.
-        param: ``source`` itself where the channels are all of it, else a leaf on the same storage.
-        holders: The tasks whose steps may move it.
-    """
-
-    source: nn.Parameter
-    start: int
-    stop: int
-    param: nn.Parameter
-    holders: frozenset[str]
-
-    @classmethod
-    def make(cls, source: nn.Parameter, start: int, stop: int, holders: frozenset[str]) -> 'Leaf':
-        """A leaf on the storage of ``source``."""
-        whole = source.ndim == 0 or (start == 0 and stop == len(source))
-        param = source if whole else nn.Parameter(source.data[start:stop])
-        return cls(source, start, stop, param, holders)
-
-    def relink(self) -> None:
-        """Share the storage of ``source`` again, which may have been replaced."""
-        if self.param is not self.source:
-            self.param.data = self.source.data[self.start : self.stop]
-
-    def gradient(self) -> Tensor | None:
-        """The part of the source's gradient that belongs to these channels."""
-        grad = self.source.grad
-        return grad if grad is None or self.param is self.source else grad[self.start : self.stop]
-
-
-class TaskUpdate:
-    """Backward pass and update of one task: what ``model.train_step`` gets as its optim wrapper.
-
-    Args:
-        task: Name of the task.
-        optim_wrapper: mmengine's wrapper with the optimizer that this task steps; it does loss
-            scaling, accumulation and clipping.
-        leaves: All leaves of the model.
-        drop: Drops gradients before they are handed out.
-        sums: What becomes of the gradients handed out since the optimizer's last step, shared by
-            the tasks that share the optimizer.
-        steps: Whether the optimizer steps after this task (Eq. 4's sum: after the last one only).
-    """
-
-    def __init__(
-        self,
-        task: str,
-        optim_wrapper: OptimWrapper,
-        leaves: Sequence[Leaf],
-        drop: DropGrad,
-        sums: GradientSum,
-        steps: bool,
-    ) -> None:
-        self.task = task
-        self.optim_wrapper = optim_wrapper
-        self.sources = list(dict.fromkeys(leaf.source for leaf in leaves))
-        self.leaves = [leaf for leaf in leaves if task in leaf.holders]
-        self.held_gradients = HeldGradients(self._held_spans())
-        self.drop = drop
-        self.sums = sums
-        self.steps = steps
-        # Gradients of this task alone, under accumulation. They return to the sources before the
-        # task's next backward pass.
-        self.pending: dict[nn.Parameter, Tensor] = {}
-
-    def _held_spans(self) -> dict[nn.Parameter, list[tuple[int, int]]]:
-        """Channels that this task may move, of the parameters that it may not move whole."""
-        held: dict[nn.Parameter, list[tuple[int, int]]] = {}
-        for leaf in self.leaves:
-            if leaf.param is not leaf.source:
-                held.setdefault(leaf.source, []).append((leaf.start, leaf.stop))
-        return {s: h for s, h in held.items() if sum(b - a for a, b in h) < len(s)}
-
-    @contextmanager
-    def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Context for the forward pass: mmengine's (autocast), and HeldGradients."""
-        # Without no_sync: under it, DistributedDataParallel would take the parameters that other
-        # tasks have used since for this task's. And so all ranks wait with the same gradients,
-        # which one checkpoint holds.
-        bare = unwrapped(model)
-        with self.optim_wrapper.optim_context(bare), self.held_gradients:
-            yield
-
-    def update_params(self, loss: Tensor) -> None:
-        """Back-propagate ``loss`` and move what a task step of this task may move."""
-        wrapper = self.optim_wrapper
-        for source, waiting in self.pending.items():
-            source.grad = waiting
-        self.pending.clear()
-        wrapper.backward(wrapper.scale_loss(loss))
-        if not wrapper.should_update():
-            self.pending.update((s, s.grad) for s in self.sources if s.grad is not None)
-            self._clear_sources()
-            return
-        self.drop()
-        found = {leaf.param: leaf.gradient() for leaf in self.leaves}
-        self.sums.add(self.task, {p: grad for p, grad in found.items() if grad is not None})
-        self._clear_sources()
-        if self.steps:
-            scaler = getattr(wrapper, 'loss_scaler', None)
-            scale = 1.0 if scaler is None else float(scaler.get_scale())
-            for param, gradient in self.sums.take(scale).items():
-                param.grad = gradient
-            wrapper.step()
-            wrapper.zero_grad()
-
-    def _clear_sources(self) -> None:
-        # A group that may not move must have no gradient: with a zero one, momentum, Adam's
-        # state and weight decay would still move it.
-        for source in self.sources:
-            source.grad = None
+from .leaves import Leaf
+from .task_update import TaskUpdate
 
 
 @OPTIM_WRAPPERS.register_module()
-class GradSplitOptimWrapper(OptimWrapperDict):
+class GradSplitOptimWrapper(MultiTaskOptimWrapper):
     """GradSplit (section 3.1, Eq. 4): a task step moves only the filter groups it does not hurt.
 
     The optimizers hold one leaf parameter for each span of output channels that the same tasks
@@ -146,13 +30,15 @@ class GradSplitOptimWrapper(OptimWrapperDict):
     ``state_dict`` are those of the multi-head baseline, and what a task may not move is not given a
     gradient: it stays bit for bit as it is.
 
-    ``self[task]`` is what ``model.train_step`` of that task takes. As an ``OptimWrapperDict`` it
-    shows the optimizers: one by the name of each task, or a single one named ``shared``.
+    As an ``OptimWrapperDict`` it shows the optimizers: one by the name of each task, or a single
+    one.
 
     Built by :class:`GradSplitOptimWrapperConstructor`, which documents the config.
 
     Args:
-        optim_wrappers: mmengine's wrapper of each optimizer.
+        bases: mmengine's wrapper of each optimizer.
+        model: The MultiTaskModel.
+        weighting: How task losses become one loss.
         updates: The update of each task.
         leaves: All leaves of the model.
         names: Name of each parameter of the model, for the checkpoint.
@@ -162,9 +48,18 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         sums: Of the task gradients of a major iteration, where there is one update for all of them.
     """
 
+    by_task = True
+    constructor = 'mmgradsplit.GradSplitOptimWrapperConstructor'
+    config_keys = (
+        'relations', 'threshold', 'modules', 'split_norm', 'optimizers', 'update', 'aggregator',
+        'drop_grad',
+    )  # fmt: skip
+
     def __init__(
         self,
-        optim_wrappers: Mapping[str, OptimWrapper],
+        bases: Mapping[str, OptimWrapper],
+        model: Any,
+        weighting: Weighting,
         updates: Mapping[str, TaskUpdate],
         leaves: Sequence[Leaf],
         names: Mapping[nn.Parameter, str],
@@ -173,83 +68,97 @@ class GradSplitOptimWrapper(OptimWrapperDict):
         threshold: float,
         sums: GradientSum | None = None,
     ) -> None:
-        super().__init__(**optim_wrappers)
-        self.updates = dict(updates)
+        super().__init__(bases, model, weighting)
+        self.task_updates = dict(updates)
         self.leaves = list(leaves)
         self.names = dict(names)
         self.mask = mask
         self.changes = changes
         self.threshold = threshold
         self.sums = sums
+        self._current: TaskUpdate | None = None
+        self._final = True
 
-    @property
-    def tasks(self) -> list[str]:
-        """Names of the tasks in the order of the filter groups."""
-        return list(self.updates)
+    def counters(self) -> dict[str, OptimWrapper]:
+        """Mmengine's wrapper of each task, which counts the task's own steps."""
+        return {task: update.optim_wrapper for task, update in self.task_updates.items()}
 
-    def __getitem__(self, task: str) -> TaskUpdate:
-        """The update of one task."""
-        return self.updates[task]
+    def updates(self, sub_steps: int) -> int:
+        """Steps of a task in an iteration."""
+        return sub_steps
 
-    def __contains__(self, task: str) -> bool:
-        return task in self.updates
-
-    def expect(self, tasks: Sequence[str]) -> None:
-        """Tell which tasks have a step before the next update, where one update is for all.
-
-        Args:
-            tasks: Their names, in order. Until told otherwise, all tasks have one.
-        """
-        if self.sums is not None:
-            for task, update in self.updates.items():
-                update.steps = task == tasks[-1]
-
-    def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
-        """Tell every task's wrapper where training stands; one task step a major iteration."""
+    def begin_training(
+        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
+    ) -> None:
+        """Take note of where training stands, and share the storage of the model's parameters."""
         for leaf in self.leaves:
             leaf.relink()
-        for update in self.updates.values():
-            update.optim_wrapper.initialize_count_status(model, cur_iter, max_iters)
+        super().begin_training(model, done, total, sub_steps, task_steps)
 
-    def state_dict(self) -> dict:
-        """States of optimizers and aggregator, the tasks, and gradients that wait for a step."""
-        sums = self.sums
-        return dict(
-            tasks=self.tasks,
-            aggregator=aggregator_state(sums.aggregator)
-            if isinstance(sums, GradientAggregate)
-            else {},
-            optimizers=super().state_dict(),
+    def begin_step(self, tasks: Sequence[str], final: bool) -> None:
+        """Take note of the task of the next step.
+
+        Args:
+            tasks: The one task.
+            final: Whether it is the last task step before the update, where one is for all.
+        """
+        (task,) = tasks
+        self._current, self._final = self.task_updates[task], final
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Context for the forward pass of the task whose step has begun.
+
+        Raises:
+            RuntimeError: If the training loop has not said which task that is.
+        """
+        if self._current is None:
+            raise RuntimeError(
+                'GradSplitOptimWrapper has to be told the task of a step (begin_step), as the '
+                'loops of mmgradsplit do: set train_cfg.type'
+            )
+        with self._current.optim_context(model):
+            yield
+
+    def update_tasks(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Move what the task step may move.
+
+        Args:
+            losses: The loss of the one task whose step has begun, a scalar.
+
+        Returns:
+            What is logged.
+        """
+        (task,) = losses
+        total = self.weigh(losses)
+        self.task_updates[task].update(total, self._final or self.sums is None)
+        return self.logs(total)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs, with the gradients that wait for a step."""
+        state = dict(
+            super().state_dict(),
             pending={
                 task: {self.names[source]: grad for source, grad in update.pending.items()}
-                for task, update in self.updates.items()
+                for task, update in self.task_updates.items()
             },
         )
+        if isinstance(self.sums, GradientAggregate):
+            state['aggregator'] = torchjd_state(self.sums.aggregator)
+        return state
 
-    def load_state_dict(self, state_dict: dict) -> None:
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what :meth:`state_dict` returned.
 
         Raises:
             ValueError: If it is of other tasks or optimizers, or of tasks in another order.
         """
-        tasks, optimizers = state_dict.get('tasks'), state_dict.get('optimizers', {})
-        if tasks != self.tasks:
-            raise ValueError(
-                f'the checkpoint has the tasks {tasks}, whose order is that of the filter groups, '
-                f'but this config has {self.tasks}; resume with the config that wrote it'
-            )
-        if set(optimizers) != set(self.optim_wrappers):
-            raise ValueError(
-                f'the checkpoint has optimizers {sorted(optimizers)}, but this config has '
-                f'{sorted(self.optim_wrappers)}; resume with the optim_wrapper that wrote it'
-            )
-        super().load_state_dict(optimizers)
+        super().load_state_dict(state_dict)
         if isinstance(self.sums, GradientAggregate):
-            load_aggregator_state(
-                self.sums.aggregator, state_dict.get('aggregator', {}), self.sums.like
-            )
+            like = any_matrix(self.sums.params[0], len(self.tasks))
+            load_aggregator(self.sums.aggregator, state_dict, like)
         sources = {name: source for source, name in self.names.items()}
-        for task, update in self.updates.items():
+        for task, update in self.task_updates.items():
             update.pending = {
                 sources[name]: grad.to(sources[name].device)
                 for name, grad in state_dict['pending'][task].items()

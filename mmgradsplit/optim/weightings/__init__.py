@@ -1,9 +1,10 @@
-"""Weightings: how task losses become one loss. May import torch, TorchJD and the registry."""
+"""Weightings: how task losses become one loss."""
 
-import difflib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from mmgradsplit.registry import MODELS
+from mmgradsplit.registry import WEIGHTINGS
+from mmgradsplit.utils import did_you_mean
 
 from .achievement import AMTLWeighting, DTPWeighting
 from .base import StandingWeighting, UniformWeighting, Weighting
@@ -19,42 +20,45 @@ __all__ = [
     'UniformWeighting',
     'Weighting',
     'build_weighting',
+    'weighting_class',
 ]
 
 
-def build_weighting(cfg: Mapping | None, tasks: Sequence[str]) -> Weighting:
-    """Build ``model.weighting``.
+def build_weighting(
+    cfg: Mapping | None, tasks: Sequence[str], loss_weights: Mapping[str, float] | None = None
+) -> Weighting:
+    """Build ``optim_wrapper.weighting``.
 
     Args:
         cfg: ``dict(type='UniformWeighting', ...)``, ``dict(type='torchjd.UW', ...)``, …; by
             default uniform.
         tasks: Names of the tasks, in order.
+        loss_weights: ``lambda_t`` by task where it is uniform by default.
 
     Raises:
         ValueError: If there is no such weighting, or its arguments do not fit.
     """
-    options = dict(cfg or dict(type='UniformWeighting'))
+    if cfg is None:
+        return UniformWeighting(tasks, loss_weights)
+    options = dict(cfg)
     kind = options.get('type')
     if isinstance(kind, str) and kind.startswith(TORCHJD):
         del options['type']
         return TorchJDWeighting(tasks, kind.removeprefix(TORCHJD), **options)
-    if kind is None or (isinstance(kind, str) and MODELS.get(kind) is None):
-        raise ValueError(_unknown(kind))
+    if kind is None or (isinstance(kind, str) and WEIGHTINGS.get(kind) is None):
+        known = sorted(WEIGHTINGS.module_dict) + [TORCHJD + name for name in scalarizers()]
+        raise ValueError(
+            f"optim_wrapper.weighting.type: there is no weighting '{kind}', only {known}"
+            f'{did_you_mean(str(kind), known)}'
+        )
     try:
-        return MODELS.build(dict(options, tasks=list(tasks)))
+        return WEIGHTINGS.build(dict(options, tasks=list(tasks)))
     except TypeError as error:  # mmengine's, of arguments that are missing or unknown
-        raise ValueError(f'model.weighting: {error}') from error
+        raise ValueError(f'optim_wrapper.weighting: {error}') from error
 
 
-def _unknown(kind: str | None) -> str:
-    ours = [
-        name
-        for name, known in MODELS.module_dict.items()
-        if isinstance(known, type) and issubclass(known, Weighting)
-    ]
-    known = sorted(ours) + [TORCHJD + name for name in scalarizers()]
-    short = {name.removeprefix(TORCHJD).removesuffix('Weighting').lower(): name for name in known}
-    wanted = str(kind).removesuffix('Weighting').lower()
-    near = difflib.get_close_matches(wanted, short, n=1)
-    hint = f"; did you mean '{short[near[0]]}'?" if near else ''
-    return f"model.weighting.type: there is no weighting '{kind}', only {known}{hint}"
+def weighting_class(kind: Any) -> type[Weighting] | None:
+    """The class of ``optim_wrapper.weighting.type``, or None where there is none."""
+    if isinstance(kind, str):
+        return TorchJDWeighting if kind.startswith(TORCHJD) else WEIGHTINGS.get(kind)
+    return kind

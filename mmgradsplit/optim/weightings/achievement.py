@@ -1,7 +1,4 @@
-"""Weightings by the accuracies of the latest validation: AMTL and DTP.
-
-May import torch, the mathematics and the registry.
-"""
+"""Weightings by the accuracies of the latest validation: AMTL and DTP."""
 
 import json
 import math
@@ -13,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mmgradsplit.functional import amtl_weights, dtp_weights
-from mmgradsplit.registry import MODELS
+from mmgradsplit.registry import WEIGHTINGS
 
 from .base import StandingWeighting, check_names
 
@@ -21,7 +18,7 @@ RESULT, SUMMARY = 'result.json', 'summary.json'
 
 
 class AccuracyWeighting(StandingWeighting):
-    """Base of the weightings that ``WeightingHook`` tells the metrics of each validation.
+    """Base of the weightings that follow the metrics of each validation.
 
     An accuracy is smoothed over the validations, ``smoothing * new + (1 - smoothing) * old``; the
     first one is taken as it is. Until then all tasks weigh the same. In round-robin training the
@@ -49,7 +46,7 @@ class AccuracyWeighting(StandingWeighting):
         super().__init__(tasks)
         if not 0 < smoothing <= 1:
             raise ValueError(
-                f'model.weighting.smoothing must be above 0 and at most 1, got {smoothing}'
+                f'optim_wrapper.weighting.smoothing must be above 0 and at most 1, got {smoothing}'
             )
         names = {name.partition('/')[0]: name for name in metrics}
         self.metrics = [names[task] for task in self.tasks]
@@ -71,20 +68,25 @@ class AccuracyWeighting(StandingWeighting):
         missing = [name for name in self.metrics if name not in metrics]
         if missing:
             raise KeyError(
-                f'model.weighting ({self}) names {missing}, but the metrics of the validation are '
+                f'optim_wrapper.weighting ({self}) names {missing}, but the metrics of the validation are '
                 f'{sorted(metrics)}'
             )
         given = {name: float(metrics[name]) for name in self.metrics}
         bad = {name: value for name, value in given.items() if not 0 <= value <= 100}
         if bad:
             raise ValueError(
-                f'model.weighting ({self}): {bad} is not an accuracy in percent; name a metric '
+                f'optim_wrapper.weighting ({self}): {bad} is not an accuracy in percent; name a metric '
                 'from 0 to 100 whose higher values are better, such as seg/mIoU or depth/delta1'
             )
         new = self.accuracies.new_tensor(list(given.values()))
         smoothed = self.smoothing * new + (1 - self.smoothing) * self.accuracies
         self.accuracies.copy_(torch.where(self.accuracies.isnan(), new, smoothed))
         self.validated.fill_(iteration)
+
+    @property
+    def validated_at(self) -> int:
+        """Iterations that were done at the latest validation it was told of; -1 before."""
+        return int(self.validated)
 
     def current(self) -> Tensor:
         """The weights, shape [T]."""
@@ -102,7 +104,7 @@ class AccuracyWeighting(StandingWeighting):
         return {f'weight/{task}': weight for task, weight in zip(self.tasks, weights, strict=True)}
 
 
-@MODELS.register_module()
+@WEIGHTINGS.register_module()
 class AMTLWeighting(AccuracyWeighting):
     """Achievement-based training progress balancing (AMTL): ``w = softmax((1 - a_t / p_t) ** 2)``.
 
@@ -131,6 +133,11 @@ class AMTLWeighting(AccuracyWeighting):
 
     potentials: Tensor
 
+    @classmethod
+    def from_accuracies(cls, accuracies: Mapping[str, Any]) -> dict[str, Any]:
+        """The references."""
+        return dict(references=dict(accuracies))
+
     def __init__(
         self,
         tasks: Sequence[str],
@@ -140,17 +147,17 @@ class AMTLWeighting(AccuracyWeighting):
         focus: float = 2.0,
         smoothing: float = 0.1,
     ) -> None:
-        key = 'model.weighting.references'
+        key = 'optim_wrapper.weighting.references'
         if not isinstance(references, Mapping):
             raise ValueError(f"{key} must be a mapping like {{'seg/mIoU': 43.9}}, got {references}")
         check_names(key, [name.partition('/')[0] for name in references], tasks)
         super().__init__(tasks, list(references), smoothing)
         if form not in ('geometric', 'arithmetic'):
             raise ValueError(
-                f"model.weighting.form must be 'geometric' or 'arithmetic', got '{form}'"
+                f"optim_wrapper.weighting.form must be 'geometric' or 'arithmetic', got '{form}'"
             )
         if margin <= -1:
-            raise ValueError(f'model.weighting.margin must be above -1, got {margin}')
+            raise ValueError(f'optim_wrapper.weighting.margin must be above -1, got {margin}')
         self.form, self.focus = form, focus
         single = [_reference(key, name, references[name]) for name in self.metrics]
         # Of the config, not of the checkpoint.
@@ -175,7 +182,7 @@ class AMTLWeighting(AccuracyWeighting):
         return (self.current() @ values.log()).exp()
 
 
-@MODELS.register_module()
+@WEIGHTINGS.register_module()
 class DTPWeighting(AccuracyWeighting):
     """Dynamic Task Prioritization (DTP): ``sum_t w_t L_t``, ``w_t = -(1 - a_t) ** gamma log(a_t)``.
 
@@ -194,6 +201,11 @@ class DTPWeighting(AccuracyWeighting):
         ValueError: If the metrics do not name each task once.
     """
 
+    @classmethod
+    def from_accuracies(cls, accuracies: Mapping[str, Any]) -> dict[str, Any]:
+        """The metrics."""
+        return dict(metrics=list(accuracies))
+
     def __init__(
         self,
         tasks: Sequence[str],
@@ -201,7 +213,7 @@ class DTPWeighting(AccuracyWeighting):
         focus: float = 2.0,
         smoothing: float = 0.1,
     ) -> None:
-        key = 'model.weighting.metrics'
+        key = 'optim_wrapper.weighting.metrics'
         if isinstance(metrics, str):
             raise ValueError(f"{key} must be a list like ['seg/mIoU'], got '{metrics}'")
         check_names(key, [name.partition('/')[0] for name in metrics], tasks)

@@ -1,28 +1,36 @@
-"""What all weightings are, and the uniform one. May import torch and the registry."""
+"""What all weightings are, and the uniform one."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mmgradsplit.registry import MODELS
+from mmgradsplit.functional import uniform_loss
+from mmgradsplit.registry import WEIGHTINGS
 
 
 class Weighting(nn.Module):
-    """Base of the weightings.
+    """Base of the weightings: how task losses become one loss.
+
+    It lives in the optimizer wrapper, whose checkpoint has its ``state_dict``; its parameters are
+    learned by the optimizer of the network.
 
     Args:
         tasks: Names of the tasks, in order.
 
     Attributes:
-        needs: What ``WeightingHook`` has to tell this weighting while it trains: ``'metrics'`` of
-            each validation (:meth:`update`), ends of ``'epochs'`` (:meth:`end_epoch`), ``'losses'``
-            after an update of the network (:meth:`revise`).
-        hooked: Whether a ``WeightingHook`` does.
+        needs: What it has to be told beside the losses of a step: ``'metrics'`` of each validation
+            (:meth:`update`), ``'losses'`` after an update of the network (:meth:`revise`).
+        optimizer_options: Options of the optimizer for its parameters, such as a learning rate of
+            their own.
+        task_steps: Whether each step is of one task, as in round-robin training.
     """
 
     needs: frozenset[str] = frozenset()
-    hooked = False
+    optimizer_options: Mapping[str, Any] = MappingProxyType({})
+    task_steps = False
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()
@@ -33,8 +41,21 @@ class Weighting(nn.Module):
 
         Args:
             losses: The loss of each task that has a sample, a scalar each.
+
+        Returns:
+            A scalar.
         """
         raise NotImplementedError
+
+    @classmethod
+    def from_accuracies(cls, accuracies: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments that only a config's accuracies can give, see ``apis.methods.use_method``.
+
+        Args:
+            accuracies: The single-task value, in percent, of the metric that is each task's
+                accuracy, by the metric's full name.
+        """
+        return {}
 
     def link(self, backbone: nn.Module) -> None:
         """Take note of the shared backbone, where the weighting needs it."""
@@ -51,6 +72,11 @@ class Weighting(nn.Module):
             iteration: Iterations of training done so far.
         """
 
+    @property
+    def validated_at(self) -> int:
+        """Iterations that were done at the latest validation it was told of; -1 before."""
+        return -1
+
     def end_epoch(self) -> None:
         """An epoch of training has ended."""
 
@@ -60,18 +86,6 @@ class Weighting(nn.Module):
         Args:
             losses: The loss of each task that has a sample, a scalar each.
         """
-
-    def check_hook(self) -> None:
-        """Refuse to train without what the weighting needs.
-
-        Raises:
-            RuntimeError: If there is no hook to tell it.
-        """
-        if self.needs and not self.hooked:
-            raise RuntimeError(
-                f'model.weighting ({self}) must be told of {sorted(self.needs)} while it trains: '
-                "add dict(type='WeightingHook') to custom_hooks"
-            )
 
 
 class StandingWeighting(Weighting):
@@ -120,7 +134,7 @@ class StandingWeighting(Weighting):
         bad = [task for task, low in zip(self.tasks, (values <= 0).tolist(), strict=True) if low]
         if bad:
             raise ValueError(
-                f'model.weighting ({self}): the loss of the tasks {bad} is 0 or negative, '
+                f'optim_wrapper.weighting ({self}): the loss of the tasks {bad} is 0 or negative, '
                 f'{values.tolist()} for {self.tasks}, but {why}. Check these '
                 "tasks' losses and annotations, or take a weighting without this need"
             )
@@ -146,9 +160,12 @@ def check_names(key: str, given: Iterable[str], tasks: Sequence[str]) -> None:
         raise ValueError(f'{key} must name each of the tasks {list(tasks)} once, got {names}')
 
 
-@MODELS.register_module()
+@WEIGHTINGS.register_module()
 class UniformWeighting(Weighting):
-    """``1/T * sum_t lambda_t l_t`` (STA, Algorithm 1). A task without a sample adds nothing.
+    """``1/K * sum_t lambda_t l_t`` (STA, Algorithm 1). A task without a sample adds nothing.
+
+    K is the number of tasks in joint training, and 1 in round-robin training, whose step has one
+    task.
 
     Args:
         tasks: Names of the tasks, in order.
@@ -164,10 +181,9 @@ class UniformWeighting(Weighting):
         unknown = sorted(set(self.weights) - set(self.tasks))
         if unknown:
             raise ValueError(
-                f'model.weighting.weights names {unknown}, but the tasks are {self.tasks}'
+                f'optim_wrapper.weighting.weights names {unknown}, but the tasks are {self.tasks}'
             )
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
-        """The weighted mean over all tasks."""
-        terms = [self.weights.get(task, 1.0) * loss for task, loss in losses.items()]
-        return torch.stack(terms).sum() / len(self.tasks)
+        """The weighted mean over the tasks that a step serves."""
+        return uniform_loss(losses, 1 if self.task_steps else len(self.tasks), self.weights)

@@ -1,4 +1,4 @@
-"""GradNorm: weights that balance gradient norms. May import torch, the registry and mathematics."""
+"""GradNorm: weights that balance gradient norms."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,21 +8,20 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor, nn
 
 from mmgradsplit.functional import weighted_layers
-from mmgradsplit.registry import MODELS
+from mmgradsplit.registry import WEIGHTINGS
 
 from .base import StandingWeighting
 
 
-@MODELS.register_module()
+@WEIGHTINGS.register_module()
 class GradNormWeighting(StandingWeighting):
     """GradNorm: ``sum_t w_t L_t``, with learned ``w_t`` that add up to T.
 
     With ``G_t`` the norm of the gradient of ``w_t L_t`` on the last shared layer, and ``r_t`` the
     task's ``L_t / L_t(0)`` divided by its mean over the tasks, the weights descend
     ``sum_t |G_t - mean(G) r_t ** alpha|``, whose second term is a constant (Chen et al., GradNorm,
-    Equations 1 and 2, Algorithm 1). They are a parameter of the network, in its optimizer; the
-    paper's learning rate for them is 0.025, so give them one of their own by
-    ``optim_wrapper.paramwise_cfg.custom_keys={'weighting': dict(lr_mult=..., decay_mult=0)}``.
+    Equations 1 and 2, Algorithm 1). They are learned by the network's optimizer, at a learning rate
+    of their own and without weight decay.
 
     Costs a backward pass through the heads and this layer for each task; T times the layer's
     weights in memory.
@@ -35,6 +34,8 @@ class GradNormWeighting(StandingWeighting):
         layer: Name of the last shared layer in the backbone, such as ``'layer4.1.conv2'``. By
             default its last one with a matrix or kernel of weights to train.
         alpha: How strongly slow tasks are pulled up; 1.5 in the paper for NYUv2.
+        lr: Learning rate of the weights; the paper's by default. Schedulers of the learning rate
+            change it as they change that of the network.
 
     Attributes:
         weights: shape [T], learned.
@@ -48,8 +49,15 @@ class GradNormWeighting(StandingWeighting):
     first: Tensor
     norms: Tensor
 
-    def __init__(self, tasks: Sequence[str], layer: str | None = None, alpha: float = 1.5) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[str],
+        layer: str | None = None,
+        alpha: float = 1.5,
+        lr: float = 0.025,
+    ) -> None:
         super().__init__(tasks)
+        self.optimizer_options = dict(lr=lr, weight_decay=0.0)
         self.layer, self.alpha = layer, alpha
         self.weights = nn.Parameter(torch.ones(len(tasks)))
         self.register_buffer('first', torch.full((len(tasks),), math.nan))
@@ -64,7 +72,7 @@ class GradNormWeighting(StandingWeighting):
         layers = weighted_layers(backbone)
         if not layers or (self.layer is not None and self.layer not in layers):
             raise ValueError(
-                f"model.weighting.layer: the {type(backbone).__name__} has no layer '{self.layer}' "
+                f"optim_wrapper.weighting.layer: the {type(backbone).__name__} has no layer '{self.layer}' "
                 f'with weights to train, only {list(layers)}'
             )
         # In a tuple: it is a parameter of the backbone.

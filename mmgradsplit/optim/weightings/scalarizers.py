@@ -1,6 +1,5 @@
-"""TorchJD's scalarizers as weightings. May import torch, mmengine.dist and TorchJD."""
+"""TorchJD's scalarizers as weightings.dist and TorchJD."""
 
-import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,11 +8,12 @@ import torch
 from mmengine.dist import broadcast
 from torch import Tensor, nn
 
+from mmgradsplit.optim.torchjd_state import load_torchjd_state, torchjd_state
+from mmgradsplit.utils import did_you_mean
+
 from .base import StandingWeighting, check_names
-from .memories import MEMORIES
 
 TORCHJD = 'torchjd.'
-NEEDS = dict(DWA=frozenset({'epochs'}), FAMO=frozenset({'losses'}))
 
 
 def scalarizers() -> list[str]:
@@ -28,12 +28,11 @@ def scalarizers() -> list[str]:
 class TorchJDWeighting(StandingWeighting):
     """A scalarizer of TorchJD, such as ``UW``: uncertainty weighting with a learned weight a task.
 
-    Its state is in the checkpoint, its learned weights are in the optimizer of the network. In the
-    log, ``weight/<task>`` is the derivative of the loss with respect to the task's: the factor of
-    the task's gradient.
+    Its learned weights are in the optimizer of the network. In the log, ``weight/<task>`` is the
+    derivative of the loss with respect to the task's: the factor of the task's gradient.
 
-    ``DWA`` has to be told when an epoch ends, and ``FAMO`` the losses after each update of the
-    network: both need ``WeightingHook``.
+    ``DWA`` is told when an epoch ends, and ``FAMO`` the losses after each update of the network, at
+    the price of a forward pass.
 
     In round-robin training each task step sees the other tasks' latest losses as constants.
     Learned weights (``UW``, ``IMTLL``) then move in every task step, and DWA's means are over
@@ -57,9 +56,11 @@ class TorchJDWeighting(StandingWeighting):
 
         known = scalarizers()
         if method not in known:
-            near = difflib.get_close_matches(method, known, n=1)
-            hint = f"; did you mean '{TORCHJD}{near[0]}'?" if near else ''
-            raise ValueError(f"model.weighting.type: TorchJD has no '{method}', only {known}{hint}")
+            names = [TORCHJD + name for name in known]
+            raise ValueError(
+                f"optim_wrapper.weighting.type: TorchJD has no '{method}', only {known}"
+                f'{did_you_mean(TORCHJD + method, names)}'
+            )
         self.method = method
         kind = getattr(scalarization, method)
         arguments = inspect.signature(kind).parameters
@@ -74,11 +75,10 @@ class TorchJDWeighting(StandingWeighting):
             self.scalarizer: Any = kind(**{**options, **tensors})
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f'model.weighting ({self}): {error}; its arguments are {list(arguments)}'
+                f'optim_wrapper.weighting ({self}): {error}; its arguments are {list(arguments)}'
             ) from error
         _to_buffers(self.scalarizer, tensors)
-        self.needs = NEEDS.get(method, frozenset())
-        self.memory = MEMORIES[method](self.scalarizer, len(tasks)) if method in MEMORIES else None
+        self.needs = frozenset({'losses'} if hasattr(self.scalarizer, 'update') else ())
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
         """What the scalarizer makes of the losses of all tasks."""
@@ -89,7 +89,6 @@ class TorchJDWeighting(StandingWeighting):
         total: Tensor = self._scalarize(values)
         if values.requires_grad:
             (self.factors,) = torch.autograd.grad(total, values, retain_graph=True)
-        self._keep()
         return total
 
     def logs(self) -> dict[str, Tensor]:
@@ -100,18 +99,26 @@ class TorchJDWeighting(StandingWeighting):
 
     def end_epoch(self) -> None:
         """Let DWA take the mean of the epoch's losses."""
-        if 'epochs' in self.needs:
+        if hasattr(self.scalarizer, 'step'):
             self.scalarizer.step()
-            self._keep()
 
     def revise(self, losses: Mapping[str, Tensor]) -> None:
         """Let FAMO move its logits by what the update made of the losses."""
         self.scalarizer.update(self.standing(losses))
-        self._keep()
 
-    def _keep(self) -> None:
-        if self.memory is not None:
-            self.memory.keep()
+    def get_extra_state(self) -> dict[str, Any]:
+        """What the scalarizer remembers outside parameters and buffers."""
+        return torchjd_state(self.scalarizer)
+
+    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Load what :meth:`get_extra_state` returned."""
+
+        def warm_up() -> None:
+            self.scalarizer(self.latest)
+            if hasattr(self.scalarizer, 'update'):
+                self.scalarizer.update(self.latest)
+
+        load_torchjd_state(self.scalarizer, state, self.latest, warm_up, 'weighting')
 
     def _scalarize(self, values: Tensor) -> Tensor:
         if self.method != 'Random':
@@ -127,12 +134,12 @@ class TorchJDWeighting(StandingWeighting):
         if value is None:
             return None
         if isinstance(value, Mapping):
-            check_names(f'model.weighting.{name}', value, self.tasks)
+            check_names(f'optim_wrapper.weighting.{name}', value, self.tasks)
             value = [value[task] for task in self.tasks]
         tensor = torch.as_tensor(value, dtype=torch.float32)
         if tensor.shape != self.latest.shape:
             raise ValueError(
-                f'model.weighting.{name} must hold a number for each of the tasks {self.tasks}, '
+                f'optim_wrapper.weighting.{name} must hold a number for each of the tasks {self.tasks}, '
                 f'got {value}'
             )
         return tensor

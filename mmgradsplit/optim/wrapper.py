@@ -1,0 +1,256 @@
+"""The update of a network from its task losses: the whole method, in one object."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from torch import Tensor, nn
+
+from mmgradsplit.registry import OPTIM_WRAPPERS
+from mmgradsplit.utils.mmengine_private import counted
+
+from .gradients import average_gradients, trained
+from .weightings import Weighting
+
+SHARED = 'shared'
+
+
+@OPTIM_WRAPPERS.register_module()
+class MultiTaskOptimWrapper(OptimWrapperDict):
+    """Makes one loss of the task losses by a weighting, back-propagates it and updates.
+
+    The model computes task losses and hands them to :meth:`update_tasks`; nothing else passes
+    between the two. What else a method needs to know, the training loop tells it: where training
+    stands (:meth:`begin_training`), which tasks the next step is of (:meth:`begin_step`), that an
+    epoch has ended (:meth:`end_epoch`), what a validation measured (:meth:`validated`), and the
+    losses after an update (:meth:`revise`). Precision, loss scale, accumulation and clipping are
+    those of mmengine's wrappers, which it composes.
+
+    Built by :class:`~mmgradsplit.optim.MultiTaskOptimWrapperConstructor` from::
+
+        optim_wrapper = dict(
+            type='MultiTaskOptimWrapper',
+            optimizer=dict(type='Adam', lr=1e-4),
+            weighting=dict(type='torchjd.UW'),
+            base=dict(type='AmpOptimWrapper'),
+            accumulative_counts=2,
+            clip_grad=dict(max_norm=35))
+
+    As an ``OptimWrapperDict`` it shows mmengine its optimizers: a single one, or one by the name of
+    each task.
+
+    Args:
+        bases: mmengine's wrapper of each optimizer.
+        model: The model whose task losses it gets.
+        weighting: How task losses become one loss.
+
+    Attributes:
+        by_task: Whether it wants a step, with a forward pass of its own, for each task.
+        task_steps: Whether each step is of one task, as in round-robin training; told by the loop.
+        constructor: Registered name of what builds it.
+        config_keys: Keys of its config that its constructor, rather than itself, takes.
+    """
+
+    by_task = False
+    task_steps = False
+    constructor = 'mmgradsplit.MultiTaskOptimWrapperConstructor'
+    config_keys: tuple[str, ...] = ()
+
+    def __init__(self, bases: Mapping[str, OptimWrapper], model: Any, weighting: Weighting) -> None:
+        super().__init__(**bases)
+        self.tasks = list(model.tasks)
+        self.weighting = weighting
+        self._resumed: dict[str, int] = {}
+
+    @property
+    def base(self) -> OptimWrapper:
+        """Mmengine's wrapper of the optimizer that all tasks share."""
+        return self.optim_wrappers[SHARED]
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What the loop has to tell beside the steps: ``'metrics'``, ``'losses'``, or nothing."""
+        return self.weighting.needs
+
+    def counters(self) -> dict[str, OptimWrapper]:
+        """Mmengine's wrappers that count backward passes, by name."""
+        return dict(self.optim_wrappers)
+
+    def updates(self, sub_steps: int) -> int:
+        """Backward passes that each of :meth:`counters` counts in an iteration.
+
+        Args:
+            sub_steps: Sub-steps of an iteration.
+        """
+        return len(self.tasks) if self.task_steps else sub_steps
+
+    def begin_training(
+        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
+    ) -> None:
+        """Take note of where training stands; the loop calls it before its first iteration.
+
+        Args:
+            model: The network, in DistributedDataParallel where there are several processes.
+            done: Iterations done before.
+            total: Iterations in all.
+            sub_steps: Sub-steps of an iteration: those of ISTA; 1 otherwise.
+            task_steps: Whether each step is of one task, as in round-robin training.
+
+        Raises:
+            ValueError: If the method does not go with this kind of training.
+        """
+        self.task_steps = self.weighting.task_steps = task_steps
+        if 'losses' in self.needs and (task_steps or self.by_task):
+            raise ValueError(
+                f'optim_wrapper.weighting ({self.weighting}) compares the losses of all tasks '
+                f'before and after one update, but this training updates task by task; take joint '
+                f'training without a relation mask, or another weighting'
+            )
+        number = self.updates(sub_steps)
+        for name, wrapper in self.counters().items():
+            before = self._resumed.get(name, done * number)
+            wrapper.initialize_count_status(model, before, total * number)
+        self._resumed = {}
+
+    def begin_step(self, tasks: Sequence[str], final: bool) -> None:
+        """Take note of what the next step is; the loop calls it before each.
+
+        Args:
+            tasks: The tasks that have a sample in it.
+            final: Whether it is the last step of a major iteration, or of a sub-step.
+        """
+
+    def end_epoch(self) -> None:
+        """Take note that an epoch of training has ended."""
+        self.weighting.end_epoch()
+
+    def validated(self, metrics: Mapping[str, float], iteration: int) -> None:
+        """Take the metrics of a validation.
+
+        Args:
+            metrics: Metrics by ``task/metric``.
+            iteration: Iterations of training done so far.
+        """
+        self.weighting.update(metrics, iteration)
+
+    @property
+    def validated_at(self) -> int:
+        """Iterations that were done at the latest validation that it was told of; -1 before."""
+        return self.weighting.validated_at
+
+    def revise(self, losses: Mapping[str, Tensor]) -> None:
+        """Take the losses of the latest step's batch, computed anew after the update.
+
+        Args:
+            losses: The loss of each task that has a sample, a scalar each.
+        """
+        self.weighting.revise(in_single_precision(losses))
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Context for the forward pass: that of mmengine's wrapper, such as autocast."""
+        with self.base.optim_context(model):
+            yield
+
+    def update_tasks(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Make the update of a step.
+
+        Args:
+            losses: The loss of each task that is supervised in this step, a scalar each: the mean
+                over the samples of all ranks. Half precision becomes single precision.
+
+        Returns:
+            What is logged: ``loss`` in joint training, and ``weight/<task>`` where weights change.
+        """
+        total = self.weigh(losses)
+        self.back_propagate(total)
+        return self.logs(total)
+
+    def back_propagate(self, loss: Tensor) -> None:
+        """Back-propagate a loss and, where one is due, update by the one optimizer."""
+        base = self.base
+        base.backward(base.scale_loss(loss))
+        if base.should_update():
+            # The network's gradients, DistributedDataParallel has averaged.
+            average_gradients(trained(self.weighting.parameters()))
+            base.step()
+            base.zero_grad()
+
+    def weigh(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """What the weighting makes of the task losses, in single precision or better."""
+        return self.weighting(in_single_precision(losses))
+
+    def logs(self, total: Tensor) -> dict[str, Tensor]:
+        """What is logged of a step."""
+        joint = {} if self.task_steps else {'loss': total.detach()}
+        return {**joint, **self.weighting.logs()}
+
+    def update_params(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse a loss that somebody else has made of the task losses.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(
+            f'{type(self).__name__} makes the update of task losses (update_tasks), not of one '
+            f'loss; the model must be a MultiTaskModel or STAMaskRCNN, model_wrapper_cfg.type '
+            f"'MultiTaskDistributedDataParallel', and train_cfg.type a loop of mmgradsplit"
+        )
+
+    def get_lr(self) -> dict[str, list[float]]:
+        """Learning rates; by the optimizer's name where there are several."""
+        return self.base.get_lr() if list(self.optim_wrappers) == [SHARED] else super().get_lr()
+
+    def get_momentum(self) -> dict[str, list[float]]:
+        """Momenta; by the optimizer's name where there are several."""
+        alone = list(self.optim_wrappers) == [SHARED]
+        return self.base.get_momentum() if alone else super().get_momentum()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a resumed run needs: tasks, optimizers, counts, and the weighting."""
+        return dict(
+            tasks=self.tasks,
+            optimizers=super().state_dict(),
+            counts={name: counted(wrapper) for name, wrapper in self.counters().items()},
+            weighting=self.weighting.state_dict(),
+        )
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: If it is of other tasks, optimizers or of another method.
+        """
+        tasks, optimizers = state_dict.get('tasks'), state_dict.get('optimizers', {})
+        if tasks != self.tasks:
+            raise ValueError(
+                f'the checkpoint has the tasks {tasks}, whose order is that of the filter groups, '
+                f'but this config has {self.tasks}; resume with the config that wrote it'
+            )
+        if set(optimizers) != set(self.optim_wrappers):
+            raise ValueError(
+                f'the checkpoint has optimizers {sorted(optimizers)}, but this config has '
+                f'{sorted(self.optim_wrappers)}; resume with the optim_wrapper that wrote it'
+            )
+        super().load_state_dict(optimizers)
+        self._resumed = dict(state_dict['counts'])
+        try:
+            self.weighting.load_state_dict(state_dict['weighting'])
+        except RuntimeError as error:  # torch's, of keys or shapes
+            raise ValueError(
+                f'the checkpoint has the state of another weighting than {self.weighting}; resume '
+                f'with the optim_wrapper that wrote it, or start from its weights with load_from'
+            ) from error
+
+
+def in_single_precision(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Losses in single precision, or in their own where it is better.
+
+    A weighting computes logarithms, powers and quotients, which half precision has no room for.
+    """
+    return {
+        task: loss.to(torch.promote_types(loss.dtype, torch.float32))
+        for task, loss in losses.items()
+    }

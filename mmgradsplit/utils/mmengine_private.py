@@ -1,0 +1,45 @@
+"""Every private name of mmengine's that is used, in one place.
+
+mmengine has no public means for these. Each is named with the version that it was seen in, and
+``tests/test_utils/test_mmengine_private.py`` looks whether the installed one still has it.
+
+Overridden, or read and written by a subclass:
+
+- ``EpochBasedTrainLoop._epoch``, ``_iter``, ``_max_epochs``, ``_max_iters`` (0.10.7 to 0.10.12): the
+  position of a training loop, by :class:`~mmgradsplit.engine.loops.seeded.SeededTrainLoop`.
+- ``CheckpointHook._save_checkpoint_with_step``, ``_save_best_checkpoint`` (0.10.7 to 0.10.12): by
+  :class:`~mmgradsplit.engine.hooks.AtomicCheckpointHook`.
+
+Used through the functions below:
+
+- ``OptimWrapper._inner_count`` (0.10.7 to 0.10.12): how many backward passes it has counted.
+- ``BaseModule._params_init_info`` (0.10.7 to 0.10.12): the note of an initialisation that failed.
+- The text of NumPy's error for a data set without a sample, which
+  ``BaseDataset._serialize_data`` lets through (0.10.7 to 0.10.12).
+"""
+
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+NO_SAMPLES = 'need at least one array to concatenate'
+
+
+def counted(wrapper: OptimWrapper) -> int:
+    """The backward passes that an optimizer wrapper has counted."""
+    return int(wrapper._inner_count)
+
+
+def count_backward(wrapper: OptimWrapper) -> None:
+    """Count a backward pass that was done without ``OptimWrapper.backward``."""
+    wrapper._inner_count += 1
+
+
+def forget_failed_init(module: nn.Module) -> None:
+    """Let the weights be initialised again, after an attempt that ended in an error."""
+    for each in module.modules():
+        vars(each).pop('_params_init_info', None)
+
+
+def is_no_samples(error: ValueError) -> bool:
+    """Whether an error is the one that an empty ``BaseDataset`` ends in."""
+    return NO_SAMPLES in str(error)
