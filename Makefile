@@ -8,9 +8,9 @@ DEMO_DIR ?= work_dirs/demo/$(shell date +%Y%m%d_%H%M%S)
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-# One thread: the tests are small, and several processes share the cores.
+# Two processes of one thread each: the tests are small. A file stays in one of them, with what its tests share.
 define run_tests
-OMP_NUM_THREADS=1 $(RUN) -m pytest --cov --cov-report= $(TEST_ARGS)
+OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --durations 25 --cov --cov-report= $(TEST_ARGS)
 endef
 
 .DELETE_ON_ERROR:
@@ -31,9 +31,10 @@ demo: install  ## draw the demo data set and train four tasks on it with GradSpl
 test: install  ## run all tests
 	$(run_tests)
 
-check: install .coverage  ## lint, format, types, coverage of the tests
+check: install .coverage  ## lint, format, imports between rooms, types, coverage of the tests
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m mypy
 	$(RUN) -m coverage report --fail-under=85
 

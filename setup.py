@@ -18,7 +18,7 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['mmgradsplit', 'mmgradsplit.*']),
-    package_data={'mmgradsplit': ['**/*.json', '**/*.yml']},
+    package_data={'mmgradsplit': ['**/*.json']},
     python_requires='>=3.10',
     # The toolboxes (mmengine, mmcv, mmdet, mmseg, mmpretrain, mmpose) are left out on purpose: two
     # families of distributions provide them under the same import names (upstream's mmcv, ... and

@@ -1,8 +1,6 @@
-"""What the benchmarks share: single iterations of a config, turns, ratios and peak memory.
+"""What the benchmarks share: single iterations of a config, turns, ratios and peak memory."""
 
-May import torch, mmengine and rich.
-"""
-
+import argparse
 import copy
 import gc
 import json
@@ -17,20 +15,67 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from mmengine.config import Config
-from mmengine.runner import Runner
+from mmengine.config import Config, DictAction
+from mmengine.runner import BaseLoop, Runner
 from rich.progress import track
-from torch.profiler import ProfilerActivity, profile
+from torch.autograd.profiler import profile
+
+from mmgradsplit.registry import LOOPS
 
 Batches = dict[str, dict[str, Any]]
 Times = dict[str, list[float]]
 
 
-def build_runner(cfg: Config, work_dir: str) -> Runner:
-    """A runner of the config that only trains: no validation, no schedule, no custom hooks."""
+def add_options(parser: argparse.ArgumentParser, repeats: str) -> None:
+    """Add the options that all benchmarks have.
+
+    Args:
+        parser: The benchmark's.
+        repeats: What ``--repeats`` counts.
+    """
+    parser.add_argument('--repeats', type=int, default=10, help=repeats)
+    parser.add_argument('--batch-size', type=int, help='of every data set')
+    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    parser.add_argument('--out', help='JSON file for the numbers')
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+
+
+@LOOPS.register_module(force=True)
+class GivenMetrics(BaseLoop):
+    """A validation that takes no time, for it always gives the same metrics.
+
+    Args:
+        runner: mmengine's runner.
+        dataloader: Not used.
+        evaluator: Not used.
+        metrics: The metrics, by ``task/metric``.
+    """
+
+    def __init__(
+        self, runner: Runner, dataloader: Any, evaluator: Any, metrics: Mapping[str, float]
+    ) -> None:
+        super().__init__(runner, dataloader)
+        self.metrics = dict(metrics)
+
+    def run(self) -> dict[str, float]:
+        """The metrics."""
+        return dict(self.metrics)
+
+
+def build_runner(cfg: Config, work_dir: str, metrics: Mapping[str, float] | None = None) -> Runner:
+    """A runner of the config that only trains: no schedule, no custom hooks.
+
+    Args:
+        cfg: The config.
+        work_dir: Working directory of the runner.
+        metrics: Those of each validation; without, there is none.
+    """
     # Without laying it out as code: mmengine does that several times, which takes seconds.
     cfg = Config(copy.deepcopy(cfg).to_dict(), format_python_code=False)
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+    if metrics is not None:
+        cfg.val_dataloader = cfg.val_evaluator = []
+        cfg.val_cfg = dict(type='mmgradsplit.GivenMetrics', metrics=metrics)
     cfg.test_dataloader = cfg.test_cfg = cfg.test_evaluator = None
     cfg.work_dir = work_dir
     cfg.custom_hooks = []
@@ -45,7 +90,7 @@ def run_in_one_process(cfg: Config, batch_size: int | None = None) -> None:
 
     Args:
         cfg: A multi-task config, joint or round-robin; it changes.
-        batch_size: Of each dataloader; by default its own.
+        batch_size: Batch size of each dataloader; by default its own.
     """
     loaders = cfg.train_dataloader
     for loader in [loaders] if 'dataset' in loaders else loaders.values():
@@ -57,21 +102,16 @@ def run_in_one_process(cfg: Config, batch_size: int | None = None) -> None:
                 loader.sampler.num_instances = max(2, batch_size // 4)
 
 
-def build_loop(runner: Runner) -> tuple[Any, Batches]:
-    """The training loop, and batches to run its iterations on, in memory."""
-    loop = runner.build_train_loop(runner._train_loop)
-    runner._train_loop = loop
-    return loop, next(iter(loop.dataloader))
-
-
-def start_training(runner: Runner) -> None:
-    """Do what mmengine does between building the loop and its first iteration."""
+def start_training(runner: Runner) -> Any:
+    """Do what mmengine and the loop do before the first iteration; returns the loop."""
+    loop: Any = runner.train_loop
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    runner.optim_wrapper.initialize_count_status(runner.model, 0, runner.train_loop.max_iters)
     runner.call_hook('before_run')
+    loop.begin()
     runner.call_hook('before_train')
     runner.call_hook('before_train_epoch')
     runner.model.train()
+    return loop
 
 
 def take_turns(
@@ -132,11 +172,9 @@ def tensor_memory(work: Callable[[], None]) -> float:
         before = torch.cuda.memory_allocated()
         work()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    with profile(
-        activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True
-    ) as profiler:
+    with profile(profile_memory=True) as profiler:
         work()
-    events = list(profiler.profiler.kineto_results.experimental_event_tree())
+    events = list(profiler.kineto_results.experimental_event_tree())
     changes = []
     while events:
         event = events.pop()

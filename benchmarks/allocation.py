@@ -7,7 +7,7 @@ forward and backward pass, samples through each task's head) are measured in a f
 each.
 
 Example:
-    python benchmarks/allocation.py configs/sta/sta_mask_rcnn_r50_fpn_1x_coco.py --repeats 10
+    python benchmarks/allocation.py configs/sta/mask_rcnn_r50_fpn_1x_coco.py --repeats 10
 """
 
 import argparse
@@ -23,16 +23,17 @@ import numpy as np
 import torch
 from _shared import (
     Times,
-    build_loop,
+    add_options,
     build_runner,
     device,
     in_fresh_process,
     peak_memory,
     ratio,
+    run_in_one_process,
     start_training,
     take_turns,
 )
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -51,12 +52,8 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='a config with JointTrainLoop, of any allocator')
-    parser.add_argument('--repeats', type=int, default=10, help='timed iterations of each')
-    parser.add_argument('--batch-size', type=int)
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    add_options(parser, 'timed iterations of each')
     parser.add_argument('--measure', choices=list(ALLOCATORS), help=argparse.SUPPRESS)
-    parser.add_argument('--out', help='JSON file for the numbers')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     args = parser.parse_args()
     if args.repeats < 1:
         parser.error(f'--repeats must be at least 1, got {args.repeats}')
@@ -72,9 +69,7 @@ def load(args: argparse.Namespace) -> Config:
             f"{args.config}: train_cfg.type is '{kind}', but STA and ISTA are ways of joint "
             f"training, by 'JointTrainLoop'"
         )
-    cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
-    if args.batch_size:
-        cfg.train_dataloader.batch_size = args.batch_size
+    run_in_one_process(cfg, args.batch_size)
     # Weights are random and there is no warm-up: stay near them, so that losses stay finite.
     cfg.optim_wrapper.optimizer.lr = 1e-8
     return cfg
@@ -86,7 +81,7 @@ class Iterations:
     Args:
         kind: ``'FT'``, ``'STA'`` or ``'ISTA'``; size and weights of the subsets are the config's.
         cfg: The config.
-        work_dir: Of the runner.
+        work_dir: Working directory of the runner.
     """
 
     def __init__(self, kind: str, cfg: Config, work_dir: str) -> None:
@@ -95,8 +90,8 @@ class Iterations:
         options = {} if kind == FT else {k: given[k] for k in ('size', 'weights') if k in given}
         cfg.train_cfg.allocator = dict(type=f'mmgradsplit.{ALLOCATORS[kind]}', **options)
         self.runner = build_runner(cfg, work_dir)
-        self.loop, self.batches = build_loop(self.runner)
-        start_training(self.runner)
+        self.loop = start_training(self.runner)
+        self.batches = next(iter(self.loop.dataloader))
 
     def run(self) -> None:
         """The next iteration, with mmengine's hooks."""
@@ -109,24 +104,26 @@ class Iterations:
             repeats: Iterations to take the mean of; allocations differ.
         """
         model = self.runner.model
-        seen: list[int] = []
-        hook = model.backbone.register_forward_pre_hook(
-            lambda _, inputs: seen.append(len(inputs[0]))
+        images: list[int] = []
+        allocated: list[Any] = []  # by sub-step and task
+
+        def watch(_: nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+            allocated.append(kwargs['allocation'].sum(0))
+
+        hooks = (
+            model.register_forward_pre_hook(watch, with_kwargs=True),
+            model.backbone.register_forward_pre_hook(lambda _, args: images.append(len(args[0]))),
         )
-        samples, updates = np.zeros(len(model.tasks)), 0
         with FlopCounterMode(display=False) as counter:
             for _ in range(repeats):
-                for _, batch, wrapper in self.loop.steps(self.batches):
-                    model.train_step(batch, optim_wrapper=wrapper)
-                    samples += batch['allocation'].sum(0)
-                    updates += 1
-                self.loop._iter += 1
-        hook.remove()
+                self.run()
+        for hook in hooks:
+            hook.remove()
         total = counter.get_total_flops() / repeats
-        shared = sum(seen) / repeats * self._shared_flops()
+        shared = sum(images) / repeats * self._shared_flops()
         return dict(
-            updates=updates / repeats,
-            samples=dict(zip(model.tasks, samples / repeats, strict=True)),
+            updates=len(allocated) / repeats,
+            samples=dict(zip(model.tasks, np.sum(allocated, axis=0) / repeats, strict=True)),
             flops=total,
             head_flops=total - shared,
         )
@@ -144,7 +141,7 @@ class Iterations:
 
 
 def shared_features(model: nn.Module, inputs: Tensor) -> tuple[Tensor, ...]:
-    """Of the backbone, and of a detector's neck.
+    """Features of the backbone, or of a detector's neck.
 
     Args:
         model: A MultiTaskModel or a detector.

@@ -20,21 +20,24 @@ import torch
 from _shared import (
     Batches,
     Times,
-    build_loop,
+    add_options,
     build_runner,
     device,
     in_fresh_process,
     peak_memory,
     ratio,
+    run_in_one_process,
     start_training,
     take_turns,
 )
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
 from rich.console import Console
 from rich.table import Table
+
+from mmgradsplit.apis.preparation import prepare
 
 BARE, MULTI_HEAD, GRADSPLIT = 'bare PyTorch', 'multi-head', 'GradSplit'
 
@@ -43,13 +46,9 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('config', help='a config with GradSplitOptimWrapper')
-    parser.add_argument('--repeats', type=int, default=10, help='timed major iterations of each')
-    parser.add_argument('--batch-size', type=int, help='batch size of every task')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    add_options(parser, 'timed major iterations of each')
     kinds = [BARE, MULTI_HEAD, GRADSPLIT]
     parser.add_argument('--memory-of', choices=kinds, help=argparse.SUPPRESS)
-    parser.add_argument('--out', help='JSON file for the numbers')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
     return parser.parse_args()
 
 
@@ -83,10 +82,10 @@ def build_step(kind: str, cfg: Config, work_dir: str) -> Callable[[], None]:
     if kind != GRADSPLIT:
         cfg.optim_wrapper.relations = 'all'
     runner = build_runner(cfg, work_dir)
-    loop, batches = build_loop(runner)
+    batches = next(iter(runner.train_loop.dataloader))
     if kind == BARE:
         return bare_step(runner, cfg, batches)
-    start_training(runner)
+    loop = start_training(runner)
     return lambda: loop.run_iter(0, batches)
 
 
@@ -94,15 +93,8 @@ def main() -> None:
     """Measure, and print the table."""
     args = parse_args()
     torch.set_num_threads(args.threads)
-    cfg = Config.fromfile(args.config)
-    for loader in cfg.train_dataloader.values():
-        loader.num_workers = 0
-        if args.batch_size:
-            loader.batch_size = args.batch_size
-            if 'batch_size' in loader.sampler:
-                loader.sampler.batch_size = args.batch_size
-                loader.sampler.num_instances = max(2, args.batch_size // 4)
-    cfg.merge_from_dict(args.cfg_options or {})
+    cfg = prepare(args.config, cfg_options=args.cfg_options)
+    run_in_one_process(cfg, args.batch_size)
     with tempfile.TemporaryDirectory() as work_dir:
         if args.memory_of:
             step = build_step(args.memory_of, cfg, work_dir)

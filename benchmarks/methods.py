@@ -8,27 +8,32 @@ on a CPU, time is that of the processor, without what it gave to other processes
 that of the tensors alone: network, optimizer and iteration. A method that does not go with the
 config, or whose losses or weights do not stay finite, is a row that says so.
 
+With ``--table FILE.md`` it does not measure, but writes a table of the methods, a column for each
+config: whether its network trains by the method for so many iterations, or what was said instead.
+
 Example:
     python benchmarks/methods.py configs/sta/ft_r18_scenes.py --repeats 20
-    python benchmarks/methods.py configs/multihead/multihead_r18gn_4task_demo.py \
-        --methods mgda torchjd.FairGrad --batch-size 8
+    python benchmarks/methods.py configs/multihead/r18gn_4task_demo.py \
+        --methods mgda fairgrad --batch-size 8
+    python benchmarks/methods.py configs/sta/ft_r18_scenes.py \
+        configs/multihead/r18gn_4task_demo.py --repeats 20 --table methods.md
 """
 
 import argparse
-import copy
 import gc
 import json
 import statistics
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 import torch
 from _shared import (
     Batches,
+    add_options,
     build_runner,
     device,
     quiet_clock,
@@ -38,15 +43,17 @@ from _shared import (
     take_turns,
     tensor_memory,
 )
-from mmengine.config import Config, DictAction
+from mmengine.config import Config
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
-from mmgradsplit.apis.methods import METHODS, UNIFORM, known_methods, method_options, use_method
+from mmgradsplit.apis.methods import FOLDER, load_method, method_names, needs_validation
 from mmgradsplit.apis.preparation import prepare
-from mmgradsplit.engine import WeightingHook
+from mmgradsplit.utils.tables import TextTable
 
+UNIFORM = 'uniform'
 # Seconds of an epoch on NYUv2, three tasks, DeepLabV3+ with a shared ASPP (AMTL, Table C).
 TABLE_C = dict(
     uniform=30.98, rlw=31.55, dwa=30.77, gls=31.27, mgda=76.78, pcgrad=58.02, cagrad=58.99,
@@ -58,71 +65,49 @@ FORM_OF = dict(
     amtl_arithmetic='amtl',
 )  # fmt: skip
 Rows = dict[str, dict[str, Any]]
-ACCURACY = '{}/accuracy'  # for AMTL and DTP, whose time does not depend on its value
+ACCURACY = '{}/accuracy'
 IN_MEMORY = 2  # iterations in which memory is measured; the optimizer has its state in the second
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('config', help='a multi-task config, joint or round-robin')
+    parser.add_argument(
+        'configs', nargs='+', help='a multi-task config, joint or round-robin; several with --table'
+    )
     parser.add_argument(
         '--methods',
         nargs='+',
+        default=method_names(),
         metavar='NAME',
-        help="names as in tools/compare_methods.py, or 'all': TorchJD's others as well",
+        help='out of configs/_base_/methods, or method files (default: all that are there)',
     )
-    parser.add_argument('--repeats', type=int, default=10, help='timed iterations of each')
-    parser.add_argument('--batch-size', type=int, help='of every data set')
-    parser.add_argument('--threads', type=int, default=torch.get_num_threads())
+    add_options(parser, 'timed iterations of each')
     parser.add_argument(
         '--at-once', type=int, default=4, help='methods that are in memory beside uniform'
     )
-    parser.add_argument('--out', help='JSON file for the numbers')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    parser.add_argument('--table', metavar='FILE.md', help='write which methods train, instead')
     args = parser.parse_args()
     for name in ('repeats', 'at_once'):
         if getattr(args, name) < 1:
             parser.error(f'--{name.replace("_", "-")} must be at least 1')
-    args.methods = every_method() if args.methods == ['all'] else args.methods or list(METHODS)
+    if len(args.configs) > 1 and not args.table:
+        parser.error('several configs go with --table')
     for name in args.methods:
         try:
-            method_options(name)
+            load_method(name)
         except ValueError as error:
             parser.error(f'--methods: {error}')
     return args
 
 
-def every_method() -> list[str]:
-    """The methods, and TorchJD's that are none of them."""
-
-    def kind(name: str) -> list[Any]:
-        values = method_options(name).values()
-        return [value['type'] if isinstance(value, dict) else value for value in values]
-
-    known = [kind(name) for name in METHODS]
-    return list(METHODS) + [
-        name for name in known_methods() if name not in METHODS and kind(name) not in known
-    ]
-
-
-def with_method(cfg: Config, name: str, work_dir: str) -> Config:
-    """The config with a method; ``work_dir`` is that of the runner."""
-    cfg, tasks = copy.deepcopy(cfg), list(cfg.model.tasks)
-    single = {ACCURACY.format(task): 50.0 for task in tasks}
-    use_method(cfg, name, list(single), single)
-    even = {task: 1 / len(tasks) for task in tasks}
-    arguments: dict[str, dict[str, Any]] = {  # of those that have no default
-        'torchjd.Constant': dict(weights=even),
-        'torchjd.COSMOS': dict(lambda_=1.0, weights=even),
-        'torchjd.FairGrad': dict(alpha=1.0),
-        'torchjd.Krum': dict(n_byzantine=0),
-        'torchjd.PBI': dict(theta=1.0, weights=even),
-        'torchjd.TrimmedMean': dict(trim_number=1),
-    }
-    method = cfg.optim_wrapper.get('aggregator') or cfg.model.get('weighting') or {}
-    method.update(arguments.get(name, {}))
-    return prepare(cfg, work_dir)
+def load(config: str, args: argparse.Namespace) -> Config:
+    """A config, for single iterations in one process."""
+    cfg = prepare(config, cfg_options=args.cfg_options)
+    run_in_one_process(cfg, args.batch_size)
+    # For AMTL and DTP, whose time does not depend on the values.
+    cfg.accuracies = {ACCURACY.format(task): 50.0 for task in cfg.model.tasks}
+    return cfg
 
 
 class Training:
@@ -131,7 +116,7 @@ class Training:
     Args:
         cfg: The config.
         name: The method.
-        work_dir: Of the runner.
+        work_dir: Working directory of the runner.
 
     Attributes:
         error: What went wrong.
@@ -142,21 +127,14 @@ class Training:
         self.name = name
         self.error: str | None = None
         self.losses: list[dict[str, float]] = []
-        self._attempt(lambda: self._build(with_method(cfg, name, work_dir), work_dir))
+        self._attempt(lambda: self._build(prepare(cfg, work_dir, method=name), work_dir))
 
     def _build(self, cfg: Config, work_dir: str) -> None:
-        self.runner = build_runner(cfg, work_dir)
-        self.loop = self.runner.build_train_loop(self.runner._train_loop)
-        self.runner._train_loop = self.loop
-        weighting = self.runner.model.weighting
-        if 'metrics' in weighting.needs:
-            # There is no validation: tell it the accuracies of one.
-            weighting.hooked = True
-            found = {ACCURACY.format(t): 20.0 + i for i, t in enumerate(self.runner.model.tasks)}
-            weighting.update(found, 0)
-        else:
-            self.runner.register_hook(WeightingHook())
-        start_training(self.runner)
+        metrics = {name: 20.0 + i for i, name in enumerate(cfg.accuracies)}
+        self.runner = build_runner(cfg, work_dir, metrics if needs_validation(cfg) else None)
+        self.loop = start_training(self.runner)
+        if 'metrics' in self.loop.method.needs:
+            self.loop.validate()
 
     def run(self, batches: Sequence[Batches]) -> None:
         """The next iteration, with mmengine's hooks, on the next of these batches."""
@@ -164,8 +142,9 @@ class Training:
 
     def _run(self, batch: Batches) -> None:
         self.loop.run_iter(len(self.losses), batch)
-        tasks, scalar = self.runner.model.tasks, self.runner.message_hub.get_scalar
-        self.losses.append({task: scalar(f'train/{task}/loss').current() for task in tasks})
+        scalar = self.runner.message_hub.get_scalar
+        losses = {task: scalar(f'train/{task}/loss').current() for task in self.loop.tasks}
+        self.losses.append(losses)
 
     def check_weights(self) -> None:
         """Note it where a weight is not finite; that losses are, the loop checks."""
@@ -194,7 +173,7 @@ def measure(cfg: Config, args: argparse.Namespace, work_dir: str) -> Rows:
     Args:
         cfg: The config.
         args: The command line.
-        work_dir: Of the runners.
+        work_dir: Working directory of the runners.
 
     Returns:
         By method ``seconds``, ``to_uniform``, ``mib``, ``mib_to_uniform``, ``mib_more``, the
@@ -251,7 +230,7 @@ def measure_together(
 
 def save(args: argparse.Namespace, rows: Rows) -> None:
     """Write settings and numbers as JSON."""
-    keys = ('config', 'batch_size', 'threads', 'repeats')
+    keys = ('configs', 'batch_size', 'threads', 'repeats')
     settings = {key: getattr(args, key) for key in keys}
     settings.update(device=device(), clock=quiet_clock().__name__)
     Path(args.out).write_text(json.dumps(dict(settings, rows=rows), indent=1))
@@ -259,7 +238,8 @@ def save(args: argparse.Namespace, rows: Rows) -> None:
 
 def report(args: argparse.Namespace, rows: Rows) -> None:
     """Print the table, and what went wrong."""
-    title = f'{Path(args.config).stem}: {device()}, {args.threads} threads, {args.repeats} repeats'
+    (name,) = (Path(config).stem for config in args.configs)
+    title = f'{name}: {device()}, {args.threads} threads, {args.repeats} repeats'
     table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False)
     memory = ('peak\nMiB', 'to\nuniform', 'MiB\nmore')
     for column in ('', 'seconds', 'to\nuniform', 'Table C', *memory):
@@ -280,16 +260,57 @@ def report(args: argparse.Namespace, rows: Rows) -> None:
         console.print(f'written: {args.out}')
 
 
+def write_table(args: argparse.Namespace, work_dir: str) -> None:
+    """Write a Markdown table of the methods: what they are, and whether each config trains by them.
+
+    Args:
+        args: The command line.
+        work_dir: Working directory of the runners.
+    """
+    outcomes: dict[str, list[str]] = {name: [] for name in args.methods}
+    for config in args.configs:
+        cfg = load(config, args)
+        probe = sound(Training(cfg, UNIFORM, work_dir))
+        batches = list(islice(probe.loop.dataloader, args.repeats))
+        for name, cells in track(outcomes.items(), Path(config).stem):
+            training = Training(cfg, name, work_dir)
+            for _ in batches:
+                training.run(batches)
+            training.check_weights()
+            cells.append(outcome(training))
+    columns = ['method', 'what it is', *(Path(config).stem for config in args.configs)]
+    rows = [[f'`{Path(n).stem}`', description(n), *cells] for n, cells in outcomes.items()]
+    table = TextTable(columns, rows, words=columns)
+    Path(args.table).write_text(table.markdown() + '\n')
+    print(f'written: {args.table}')
+
+
+def outcome(training: Training) -> str:
+    """Whether a training went well, in words."""
+    if training.error is None:
+        return 'trains'
+    said = ' '.join(training.error.removeprefix('ValueError: ').split()).replace('|', '\\|')
+    done = len(training.losses)
+    return f'fails after {done} iterations: {said}' if done else said
+
+
+def description(name: str) -> str:
+    """What a method is: the comment at the head of its file."""
+    path = Path(name) if name.endswith('.py') else FOLDER / f'{name}.py'
+    lines = takewhile(lambda line: line.startswith('#'), path.read_text().splitlines())
+    return ' '.join(line.strip('# ') for line in lines)
+
+
 def main() -> None:
-    """Measure, and print the table."""
+    """Measure, and print the table; or write which methods train."""
     args = parse_args()
     torch.set_num_threads(args.threads)
-    cfg = prepare(args.config, cfg_options=args.cfg_options)
-    run_in_one_process(cfg, args.batch_size)
     gc.freeze()  # each data set collects garbage, which takes long with all toolboxes imported
     with tempfile.TemporaryDirectory() as work_dir:
-        rows = measure(cfg, args, work_dir)
-    report(args, rows)
+        if args.table:
+            write_table(args, work_dir)
+        else:
+            report(args, measure(load(args.configs[0], args), args, work_dir))
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""One clear sentence where a toolbox is missing or does not fit. May import nothing of the package.
+"""One clear sentence where a toolbox is missing or does not fit.
 
 Two families of distributions provide the toolboxes under the same import names: upstream's and the
 maintained onedl-*. Either will do, and which one is installed is asked for here alone.

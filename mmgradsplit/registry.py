@@ -1,6 +1,6 @@
 """The registries of mmgradsplit: children of mmengine's, scope ``mmgradsplit``.
 
-Building a config by type name imports the room named here. May import mmengine only.
+Building a config by type name imports the room named here.
 """
 
 from mmengine import registry as mmengine_registry

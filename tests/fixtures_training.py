@@ -18,6 +18,7 @@ from unittest import mock
 
 import cv2
 import numpy as np
+import pytest
 import scipy.io
 import torch
 from mmengine.config import Config
@@ -26,6 +27,7 @@ from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradsplit.apis import train
+from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.registry import HOOKS
 
 ALL = ('attribute', 'reid', 'pose', 'parsing')
@@ -350,7 +352,6 @@ def tiny_config(
             val_cfg=dict(type='MultiTaskValLoop'),
             optim_wrapper=dict(
                 type='GradSplitOptimWrapper',
-                constructor='GradSplitOptimWrapperConstructor',
                 optimizer=dict(type='Adam', lr=0.001, weight_decay=1e-4),
                 relations='none',
                 modules=['layer4'],
@@ -404,9 +405,22 @@ def run(cfg: Config, work_dir: Path, **options: Any) -> Runner:
 
 def build(cfg: Config, work_dir: Path) -> Runner:
     """The runner, nothing trained."""
-    cfg.work_dir = str(work_dir)
     with quick():
-        return Runner.from_cfg(named(cfg))
+        return Runner.from_cfg(prepare(named(cfg), work_dir))
+
+
+def fails_before_the_first_step(
+    cfg: Config, work_dir: Path, error: type[Exception], message: str
+) -> None:
+    """Assert that a training ends in this error before anything is trained."""
+
+    def train_step(batch: dict, optim_wrapper: object) -> None:
+        raise AssertionError('no step was to be taken')
+
+    with pytest.raises(error, match=message):
+        runner = build(cfg, work_dir)
+        runner.model.train_step = train_step
+        runner.train()
 
 
 def scalars(work_dir: Path) -> list[dict]:

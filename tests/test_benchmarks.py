@@ -1,4 +1,4 @@
-"""The benchmark of the methods: what it measures, and what becomes of methods that do not fit."""
+"""The benchmarks: what they measure, and what becomes of methods that do not fit."""
 
 import importlib
 import json
@@ -12,6 +12,8 @@ import torch
 from fixtures_dense import ROOT, dense_config, write_nyud
 from fixtures_training import tiny_config, write_data
 from mmengine.config import Config
+
+from mmgradsplit.apis.preparation import prepare
 
 Rows = dict[str, dict[str, Any]]
 # AMTL's Table C as the times to uniform weighting.
@@ -58,35 +60,33 @@ def measured(
 def test_joint(measured: Callable[..., Rows], tmp_path: Path) -> None:
     data = write_nyud(tmp_path / 'data', number=12)
     cfg = dense_config('ft_r18_scenes', data, tmp_path, ('seg', 'depth', 'normal'))
-    names = ('amtl', 'dwa', 'famo', 'torchjd.Mean', 'mgda', 'torchjd.CAGrad', 'cosreg')
+    names = ('amtl', 'mean', 'mgda', 'gradsplit', 'cosreg')
     rows = measured(cfg, *names)
     assert list(rows) == ['uniform', *names]
-    # Another weighting and other rows of weights, but the same training.
-    assert rows['torchjd.Mean']['first_losses'] == rows['uniform']['first_losses']
-    assert rows['torchjd.Mean']['last_losses'] == pytest.approx(
-        rows['uniform']['last_losses'], rel=1e-3
-    )
+    # The mean of the task gradients is the gradient of the mean loss.
+    assert rows['mean']['first_losses'] == rows['uniform']['first_losses']
+    assert rows['mean']['last_losses'] == pytest.approx(rows['uniform']['last_losses'], rel=1e-3)
     assert rows['amtl']['last_losses'] != pytest.approx(rows['uniform']['last_losses'], rel=1e-3)
     assert rows['uniform']['to_uniform'] == rows['uniform']['mib_to_uniform'] == 1
     assert rows['cosreg']['mib_more'] > 0  # the graphs of the gradients
-    assert 'c' in rows.pop('torchjd.CAGrad')['error'] and 'error' not in str(rows)
+    assert 'set relations in the config' in rows.pop('gradsplit')['error']
+    assert 'error' not in str(rows)
     assert {name: round(row['table_c'], 2) for name, row in rows.items() if 'table_c' in row} == {
         'uniform': 1.0,
         'amtl': PUBLISHED['amtl'],
-        'dwa': PUBLISHED['dwa'],
         'mgda': PUBLISHED['mgda'],
     }
 
 
 def test_round_robin(measured: Callable[..., Rows], tmp_path: Path) -> None:
     cfg = tiny_config(write_data(tmp_path / 'data'), ('attribute', 'parsing'))
-    rows = measured(cfg, 'dtp', 'famo', 'mgda', 'mgda_ub', 'cosreg')
+    rows = measured(cfg, 'dtp', 'famo', 'mgda_ub', 'cosreg')
     errors = {name: row['error'] for name, row in rows.items() if 'error' in row}
     assert list(errors) == ['famo', 'mgda_ub', 'cosreg'], errors
     assert 'task by task' in errors['famo']
     assert 'features' in errors['mgda_ub'] and 'joint training' in errors['cosreg']
-    losses = [value for name in ('dtp', 'mgda') for value in rows[name]['last_losses'].values()]
-    assert len(losses) == 4 and all(torch.tensor(losses).isfinite())
+    assert list(rows['dtp']['last_losses']) == ['attribute', 'parsing']
+    assert all(torch.tensor(list(rows['dtp']['last_losses'].values())).isfinite())
 
 
 def test_published_times(benchmark: Callable[[str], Any]) -> None:
@@ -95,10 +95,54 @@ def test_published_times(benchmark: Callable[[str], Any]) -> None:
     assert ratios == PUBLISHED
 
 
-def test_every_method_is_named_once(benchmark: Callable[[str], Any]) -> None:
-    names = benchmark('methods').every_method()
-    assert {'uniform', 'mgda', 'uw', 'torchjd.FairGrad', 'torchjd.COSMOS'} <= set(names)
-    assert not {'torchjd.MGDA', 'torchjd.UW', 'torchjd.CAGrad'} & set(names)
+def test_the_table_of_what_trains(
+    benchmark: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / 'own.py'
+    own.write_text("# A method of one's own,\n# in two lines.\nown = dict(optim_wrapper=dict())\n")
+    configs = [tmp_path / 'joint.py', tmp_path / 'round_robin.py']
+    joint = dense_config('ft_r18_scenes', write_nyud(tmp_path / 'nyud', number=4), tmp_path)
+    joint.dump(configs[0])
+    tiny_config(write_data(tmp_path / 'data'), ('attribute', 'parsing')).dump(configs[1])
+    out = tmp_path / 'table.md'
+    argv = ['methods.py', *configs, '--methods', own, 'sta', 'dtp', '--table', out, '--repeats', 2]
+    monkeypatch.setattr(sys, 'argv', [str(word) for word in argv])
+    benchmark('methods').main()
+    rows = [
+        [cell.strip() for cell in line.strip('|').split('|')]
+        for line in out.read_text().splitlines()
+    ]
+    assert rows[0] == ['method', 'what it is', 'joint', 'round_robin']
+    own_row, sta, dtp = rows[2:]
+    assert own_row == ['`own`', "A method of one's own, in two lines.", 'trains', 'trains']
+    assert (sta[0], sta[2], dtp[2:]) == ('`sta`', 'trains', ['trains', 'trains'])
+    assert sta[3].startswith("the method 'sta' allocates") and 'Error' not in sta[3]
+
+
+def test_what_an_allocation_costs(benchmark: Callable[[str], Any], tmp_path: Path) -> None:
+    cfg = prepare(dense_config('ft_r18_scenes', write_nyud(tmp_path / 'data'), tmp_path))
+    allocation = benchmark('allocation')
+    work = {
+        kind: allocation.Iterations(kind, cfg, str(tmp_path)).work(2) for kind in ('FT', 'ISTA')
+    }
+    tasks, size = list(cfg.model.tasks), cfg.train_dataloader.batch_size
+    # ISTA gives each sample every task, as FT does, in as many sub-steps as there are tasks.
+    assert {k: of['samples'] for k, of in work.items()} == dict.fromkeys(
+        work, dict.fromkeys(tasks, size)
+    )
+    assert (work['FT']['updates'], work['ISTA']['updates']) == (1, len(tasks))
+    assert work['FT']['head_flops'] == pytest.approx(work['ISTA']['head_flops'])
+    shared = {kind: of['flops'] - of['head_flops'] for kind, of in work.items()}
+    assert shared['ISTA'] == pytest.approx(len(tasks) * shared['FT'])
+
+
+def test_a_major_iteration_of_each_kind(benchmark: Callable[[str], Any], tmp_path: Path) -> None:
+    cfg = prepare(tiny_config(write_data(tmp_path / 'data'), ('attribute', 'parsing')), tmp_path)
+    module = benchmark('major_iteration')
+    for kind in (module.BARE, module.MULTI_HEAD, module.GRADSPLIT):
+        step = module.build_step(kind, cfg, str(tmp_path))
+        step()
+        step()
 
 
 def test_an_unknown_method(

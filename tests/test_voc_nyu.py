@@ -60,7 +60,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(name: str, data: Path) -> Config:
     """A config of configs/amtl on the tiny data, at a fifth of the size, by EfficientNetV2-B0."""
-    cfg = Config.fromfile(ROOT / 'configs' / 'amtl' / f'{name}_efficientdet_voc_nyu.py')
+    cfg = Config.fromfile(ROOT / 'configs' / 'amtl' / f'{name}.py')
     preprocessor = dict(data_preprocessor=dict(size=(SIDE, SIDE), test_cfg=dict(size=(SIDE, SIDE))))
     cfg.merge_from_dict(
         {
@@ -73,7 +73,7 @@ def tiny(name: str, data: Path) -> Config:
             'default_hooks': dict(
                 logger=dict(interval=1), checkpoint=dict(interval=100, save_best=None)
             ),
-            'custom_hooks': [dict(type='WeightingHook')],
+            'custom_hooks': [],
             'visualizer.vis_backends': [dict(type='LocalVisBackend')],
             'log_processor.window_size': 1,
         }
@@ -90,7 +90,7 @@ def tiny(name: str, data: Path) -> Config:
 
 
 def test_amtl_trains_three_tasks_of_two_data_sets(data: Path, tmp_path: Path) -> None:
-    cfg = tiny('amtl', data)
+    cfg = tiny('efficientdet_voc_nyu', data)
     cfg.param_scheduler[1].patience = 0
     runner = run(cfg, tmp_path)
     logged = scalars(tmp_path)
@@ -107,7 +107,7 @@ def test_amtl_trains_three_tasks_of_two_data_sets(data: Path, tmp_path: Path) ->
         assert {'depth/rmse', 'acc_mtl', 'delta_m'} <= set(line)
 
     # Uniform before the first validation; then the formula, of accuracies and potentials.
-    weights = [[line[f'{name.split("/")[0]}/weight'] for name in NAMES] for line in steps]
+    weights = [[line[f'weight/{name.split("/")[0]}'] for name in NAMES] for line in steps]
     assert weights[0] == pytest.approx([1 / 3] * 3)
     references = cfg.val_cfg.references
     raw = [math.exp((1 - rounds[0][name] / (1.05 * references[name])) ** 2) for name in NAMES]
@@ -115,7 +115,7 @@ def test_amtl_trains_three_tasks_of_two_data_sets(data: Path, tmp_path: Path) ->
 
     # Warm-up, then a tenth: finding no box, it has an acc_mtl of 0 after epoch 2 as after epoch 1.
     assert [line['acc_mtl'] for line in rounds] == [0.0] * 3
-    assert [line['shared.lr'] for line in steps] == pytest.approx([1e-7, 1e-4, 1e-5])
+    assert [line['lr'] for line in steps] == pytest.approx([1e-7, 1e-4, 1e-5])
 
     # Every parameter is trained but those of the layer behind the last features that are read.
     wrapper = runner.optim_wrapper
@@ -130,7 +130,7 @@ def test_amtl_trains_three_tasks_of_two_data_sets(data: Path, tmp_path: Path) ->
 
 
 def test_padding_is_not_trained_on(data: Path) -> None:
-    cfg = prepare(tiny('uniform', data), work_dir='unused')
+    cfg = prepare(tiny('uniform_efficientdet_voc_nyu', data), work_dir='unused')
     init_default_scope('mmgradsplit')
     model = MODELS.build(cfg.model).eval()
     for task in ('seg', 'depth'):
@@ -157,8 +157,8 @@ def test_padding_is_not_trained_on(data: Path) -> None:
 
 def test_a_detector_finds_drawn_things(data: Path) -> None:
     """On another backbone, which is faster, and whose norms have nothing to get used to."""
-    cfg = prepare(tiny('single_detection', data), work_dir='unused')
-    assert cfg.tasks == ['detection']
+    options = dict(tasks=['detection'])
+    cfg = prepare(tiny('uniform_efficientdet_voc_nyu', data), 'unused', options)
     norm = dict(type='GN', num_groups=8)
     cfg.model.backbone.backbone = dict(
         type='mmpretrain.ResNet',
@@ -178,7 +178,8 @@ def test_a_detector_finds_drawn_things(data: Path) -> None:
     train = Runner.build_dataloader(cfg.train_dataloader.detection, seed=0)
     for _ in range(50):
         (batch,) = train
-        model.train_step(dict(batch, task='detection'), wrapper['detection'])
+        wrapper.begin_step(['detection'], True)
+        model.train_step(dict(batch, task='detection'), wrapper)
 
     val = Runner.build_dataloader(cfg.val_dataloader.detection)
     evaluator = Evaluator(METRICS.build(cfg.val_evaluator.detection))

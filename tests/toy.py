@@ -1,20 +1,28 @@
 """A MultiTaskModel of real upstream parts that trains in milliseconds, and what tests ask of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
 import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
+from mmengine.optim import build_optim_wrapper
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 
+from mmgradsplit.engine.loops.method import method_of
 from mmgradsplit.models import MultiTaskModel
-from mmgradsplit.optim import GradSplitOptimWrapper
-from mmgradsplit.registry import MODELS, OPTIM_WRAPPER_CONSTRUCTORS
+from mmgradsplit.registry import MODELS, OPTIM_WRAPPERS
+from mmgradsplit.utils import unwrapped
 
 TASKS = ('red', 'green', 'blue')
 CLASSES = (3, 4, 5)
+ENDLESS = 10**6
+# A relation mask m[t][t'] that is asymmetric and has no two tasks alike.
+MASK = ((1, 0, 1), (1, 1, 0), (0, 0, 1))
 BACKBONE = dict(
     type='mmpretrain.ResNet',
     depth=18,
@@ -66,32 +74,70 @@ def toy_loss(model: MultiTaskModel, batch: dict) -> Tensor:
     return F.cross_entropy(logits, labels, reduction='none').mean()
 
 
-def build_wrapper(
-    model: nn.Module, paramwise_cfg: dict | None = None, **cfg: Any
-) -> GradSplitOptimWrapper:
-    """The optim wrapper as Runner builds it; plain SGD unless ``cfg`` says otherwise."""
-    cfg = {'optimizer': dict(type='SGD', lr=0.1), **cfg}
-    constructor = OPTIM_WRAPPER_CONSTRUCTORS.build(
-        dict(
-            type='GradSplitOptimWrapperConstructor',
-            optim_wrapper_cfg=dict(type='GradSplitOptimWrapper', **cfg),
-            paramwise_cfg=paramwise_cfg,
-        )
-    )
-    return constructor(model)
+def registered(network: nn.Module, kind: str, **cfg: Any) -> Any:
+    """An optimizer wrapper as Runner builds it; plain SGD unless ``cfg`` says otherwise.
+
+    Args:
+        network: The model, or DistributedDataParallel around it.
+        kind: Registered name of a wrapper of ours, or of mmengine's.
+        **cfg: Other keys of ``optim_wrapper``.
+    """
+    wrapper = dict(type=OPTIM_WRAPPERS.get(kind), optimizer=dict(type='SGD', lr=0.1))
+    if hasattr(wrapper['type'], 'constructor'):  # which ``prepare`` fills in
+        wrapper['constructor'] = wrapper['type'].constructor
+    return build_optim_wrapper(network, wrapper | cfg)
+
+
+def begin(
+    network: nn.Module, wrapper: Any, done: int = 0, total: int = ENDLESS, task_steps: bool = True
+) -> None:
+    """Tell the wrapper where training stands, as the loops do."""
+    method = method_of(wrapper, list(unwrapped(network).tasks))
+    method.begin_training(network, done, total, 1, task_steps)
+
+
+def build_wrapper(network: nn.Module, paramwise_cfg: dict | None = None, **cfg: Any) -> Any:
+    """GradSplit's wrapper at the beginning of round-robin training.
+
+    Each filter group is moved by its own task alone, unless ``cfg`` says otherwise.
+    """
+    options = dict(relations='none', paramwise_cfg=paramwise_cfg) | cfg
+    wrapper = registered(network, 'GradSplitOptimWrapper', **options)
+    begin(network, wrapper)
+    return wrapper
+
+
+def task_step(network: nn.Module, wrapper: Any, batch: dict[str, Any]) -> dict[str, Any]:
+    """A task step as the round-robin loop takes it; the last task's ends the major iteration."""
+    task, tasks = batch['task'], list(unwrapped(network).tasks)
+    method_of(wrapper, tasks).begin_step([task], task == tasks[-1])
+    return network.train_step(batch, optim_wrapper=wrapper)
 
 
 def train(
-    model: nn.Module,
-    wrapper: GradSplitOptimWrapper,
-    steps: Sequence[int],
-    dtype: torch.dtype = torch.float32,
+    model: nn.Module, wrapper: Any, steps: Sequence[int], dtype: torch.dtype = torch.float32
 ) -> Iterator[str]:
     """Train the major iterations ``steps``; yields the task after each task step."""
     for step in steps:
         for task in TASKS:
-            model.train_step(toy_batch(task, step, dtype=dtype), optim_wrapper=wrapper[task])
+            task_step(model, wrapper, toy_batch(task, step, dtype=dtype))
             yield task
+
+
+def finish(
+    model: nn.Module, wrapper: Any, steps: Sequence[int], dtype: torch.dtype = torch.float32
+) -> None:
+    """Train the major iterations ``steps``."""
+    for _ in train(model, wrapper, steps, dtype):
+        pass
+
+
+def gradients(model: MultiTaskModel, task: str, step: int) -> dict[str, Tensor]:
+    """Gradient of a task's loss, in float64, by the name of each parameter that it reaches."""
+    params = dict(model.named_parameters())
+    loss = toy_loss(model, toy_batch(task, step, dtype=torch.float64))
+    found = torch.autograd.grad(loss, list(params.values()), allow_unused=True)
+    return {name: grad for name, grad in zip(params, found, strict=True) if grad is not None}
 
 
 def relations_of(mask: Sequence[Sequence[int]]) -> list[list[float]]:
@@ -134,3 +180,26 @@ def split_names(model: nn.Module, *roots: str, norms: bool = False) -> set[str]:
         for key, _ in module.named_parameters(recurse=False)
         if isinstance(module, kinds) and any(f'{name}.'.startswith(f'{r}.') for r in roots)
     }
+
+
+def assert_close(model: nn.Module, other: nn.Module) -> None:
+    """Parameters in float64 that differ by rounding alone."""
+    for name, param in model.named_parameters():
+        expected = other.get_parameter(name)
+        torch.testing.assert_close(param, expected, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def in_two_ranks(work: Callable[[int, Path], None], folder: Path) -> None:
+    """Run ``work(rank, folder)`` in two processes that train together.
+
+    Forked processes have imported everything already.
+    """
+    mp.start_processes(_in_rank, args=(work, folder), nprocs=2, start_method='fork')
+
+
+def _in_rank(rank: int, work: Callable[[int, Path], None], folder: Path) -> None:
+    torch.set_num_threads(1)
+    store = f'file://{folder}/rendezvous'
+    dist.init_process_group('gloo', init_method=store, rank=rank, world_size=2)
+    work(rank, folder)
+    dist.destroy_process_group()

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.optim import build_optim_wrapper
 from torch import Tensor, nn
+from toy import ENDLESS, begin, registered
 from toy_joint import SIZE, TASKS, ToyScenes, joint_config
 
+from mmgradsplit.engine.loops.method import method_of
 from mmgradsplit.registry import MODELS
+from mmgradsplit.utils import unwrapped
 
 # Arguments that have no default.
 ARGUMENTS: dict[str, dict[str, Any]] = dict(
@@ -45,41 +47,48 @@ class ToyPyramid(ToyTwoLayers):
         return torch.tanh(self.last(first)), first
 
 
-def toy(
-    seed: int = 0,
-    tasks: Sequence[str] = TASKS,
-    weighting: dict | None = None,
-    backbone: str = 'ToyTrunk',
-) -> Any:
+def toy(seed: int = 0, tasks: Sequence[str] = TASKS, backbone: str = 'ToyTrunk') -> Any:
     """The model, in float64."""
     torch.manual_seed(seed)
     cfg = joint_config(Path('toy'), tuple(tasks), model__backbone__type=backbone).model
     for task in tasks:
         cfg.tasks[task].data_preprocessor.type = 'mmgradsplit.ToyStack'  # built in mmengine's scope
-    if weighting is not None:
-        cfg.weighting = weighting
     return MODELS.build(cfg).double().train()
 
 
-def wrapper_of(network: nn.Module, name: str | None, **cfg: Any) -> Any:
-    """The optimizer wrapper as Runner builds it; plain SGD with lr=1 unless ``cfg`` says otherwise.
+def wrapper_of(
+    network: nn.Module,
+    name: str | None,
+    task_steps: bool = False,
+    total: int = ENDLESS,
+    kind: str | None = None,
+    **cfg: Any,
+) -> Any:
+    """An optimizer wrapper at the beginning of training.
+
+    By SGD with lr=1 unless ``cfg`` says otherwise.
 
     Args:
-        network: The model.
-        name: Name of TorchJD's aggregator; None for mmengine's own wrapper.
+        network: The model, or DistributedDataParallel around it.
+        name: Name of TorchJD's aggregator, or None.
+        task_steps: Whether training is round-robin; joint otherwise.
+        total: Iterations in all.
+        kind: Registered name of the wrapper; by default the aggregator's, or mmengine's own.
         **cfg: Other keys of ``optim_wrapper``.
     """
-    cfg = {'optimizer': dict(type='SGD', lr=1.0), **cfg}
+    options: dict[str, Any] = dict(optimizer=dict(type='SGD', lr=1.0))
     if name is not None:
-        cfg = (
-            dict(
-                type='mmgradsplit.AggregatorOptimWrapper',
-                constructor='mmgradsplit.TaskGradientOptimWrapperConstructor',
-                aggregator=dict(type=f'torchjd.{name}', **ARGUMENTS.get(name, {})),
-            )
-            | cfg
-        )
-    return build_optim_wrapper(network, cfg)
+        options['aggregator'] = dict(type=f'torchjd.{name}', **ARGUMENTS.get(name, {}))
+    if kind is None:
+        kind = 'OptimWrapper' if name is None else 'AggregatorOptimWrapper'
+    wrapper = registered(network, kind, **options | cfg)
+    begin(network, wrapper, total=total, task_steps=task_steps)
+    return wrapper
+
+
+def weighted(network: nn.Module, weighting: dict | None, **cfg: Any) -> Any:
+    """The wrapper of a weighting, as :func:`wrapper_of` gives it."""
+    return wrapper_of(network, None, kind='MultiTaskOptimWrapper', weighting=weighting, **cfg)
 
 
 def batch_of(samples: Sequence[int]) -> dict[str, Any]:
@@ -97,8 +106,19 @@ def joint_batch(
     return dict(batch_of(samples), allocation=np.asarray(allocation, dtype=bool), counts=counts)
 
 
-def joint_step(model: nn.Module, wrapper: Any, *args: Any, **kwargs: Any) -> None:
-    model.train_step(joint_batch(*args, **kwargs), optim_wrapper=wrapper)
+def joint_step(network: nn.Module, wrapper: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """A step as the joint loop takes it, for a wrapper that does not work task by task.
+
+    The images have the network's type.
+    """
+    batch = joint_batch(*args, **kwargs)
+    dtype = next(network.parameters()).dtype
+    batch['inputs'] = [image.to(dtype) for image in batch['inputs']]
+    tasks = list(unwrapped(network).tasks)
+    counts = batch['allocation'].sum(0) if batch['counts'] is None else batch['counts']
+    present = [task for task, count in zip(tasks, counts, strict=True) if count]
+    method_of(wrapper, tasks).begin_step(present, True)
+    return network.train_step(batch, optim_wrapper=wrapper)
 
 
 def task_loss(model: Any, task: str, samples: Sequence[int]) -> tuple[Tensor, Tensor]:

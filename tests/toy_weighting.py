@@ -1,6 +1,7 @@
 """Weightings in training on the toy of ``toy_joint``, with accuracies."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ DTP = dict(type='DTPWeighting', metrics=list(SINGLE))
 GRADNORM = dict(type='GradNormWeighting')
 GRADSPLIT = dict(
     type='GradSplitOptimWrapper',
-    constructor='GradSplitOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.05),
     relations='all',
     modules=['conv'],
@@ -49,9 +49,19 @@ class ToyAccuracyLoop(BaseLoop):
         return metrics
 
 
-def config(folder: Path, weighting: dict, validated: bool = False, **options: Any) -> Config:
-    options.setdefault('custom_hooks', [dict(type='WeightingHook')])
-    cfg = joint_config(folder, model__weighting=weighting, **options)
+def config(folder: Path, weighting: dict | None, validated: bool = False, **options: Any) -> Config:
+    """A run of joint training by a weighting.
+
+    Args:
+        folder: Of the run.
+        weighting: The key ``optim_wrapper.weighting``; None for mmengine's own wrapper.
+        validated: Whether it validates after every epoch.
+        **options: As for ``joint_config``.
+    """
+    cfg = joint_config(folder, **options)
+    if weighting:
+        cfg.optim_wrapper.setdefault('type', 'MultiTaskOptimWrapper')
+        cfg.optim_wrapper.weighting = weighting
     cfg.log_processor = dict(window_size=1)
     if validated:
         cfg.val_dataloader = cfg.train_dataloader
@@ -61,7 +71,8 @@ def config(folder: Path, weighting: dict, validated: bool = False, **options: An
 
 def numbers(content: Any) -> Any:
     """NaN stands for what there is not yet, and is not equal to itself."""
-    return {
-        key: value.nan_to_num(-1.0) if isinstance(value, torch.Tensor) else value
-        for key, value in content.items()
-    }
+    if isinstance(content, Mapping):
+        return {key: numbers(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [numbers(value) for value in content]
+    return content.nan_to_num(-1.0) if isinstance(content, torch.Tensor) else content

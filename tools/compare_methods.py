@@ -19,7 +19,8 @@ def parse_args() -> argparse.Namespace:
         '--methods',
         nargs='+',
         metavar='METHOD',
-        help='such as uniform pcgrad amtl torchjd.FairGrad (default: all that have a short name)',
+        help='names out of configs/_base_/methods, such as uniform pcgrad amtl, or method files '
+        '(default: all of them)',
     )
     parser.add_argument(
         '--metrics',
@@ -33,7 +34,7 @@ def parse_args() -> argparse.Namespace:
         nargs='+',
         metavar='TASK/METRIC',
         help='the accuracy in percent of each task, for methods that follow it, such as amtl '
-        '(default: what delta_m is made of, where higher is better)',
+        "(default: the config's accuracies, else what delta_m is made of, where higher is better)",
     )
     add_many_trainings(parser, repeat=3)
     add_cfg_options(parser)
@@ -42,19 +43,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Compare."""
-    args = parse_args()
-    compare_methods(
-        args.config,
-        args.out,
-        methods=args.methods,
-        metrics=args.metrics,
-        accuracies=args.accuracies,
-        repeat=args.repeat,
-        gpus=args.gpus,
-        processes=args.processes,
-        amp=args.amp,
-        cfg_options=args.cfg_options,
-    )
+    compare_methods(**vars(parse_args()))
 
 
 if __name__ == '__main__':

@@ -23,7 +23,7 @@ def parse_args() -> argparse.Namespace:
         help='the accuracy of each task (default: those of val_cfg.references)',
     )
     parser.add_argument(
-        '--threshold', type=float, help="of the relation mask (default: the config's)"
+        '--threshold', type=float, help="of the relation mask (default: the config's, else -0.01)"
     )
     add_many_trainings(parser, repeat=1)
     add_cfg_options(parser)
@@ -32,18 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Measure."""
-    args = parse_args()
-    estimate_relations(
-        args.config,
-        args.out,
-        repeat=args.repeat,
-        metrics=args.metrics,
-        threshold=args.threshold,
-        gpus=args.gpus,
-        processes=args.processes,
-        amp=args.amp,
-        cfg_options=args.cfg_options,
-    )
+    estimate_relations(**vars(parse_args()))
 
 
 if __name__ == '__main__':

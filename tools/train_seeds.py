@@ -21,16 +21,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Train."""
-    args = parse_args()
-    train_seeds(
-        args.configs,
-        args.out,
-        repeat=args.repeat,
-        gpus=args.gpus,
-        processes=args.processes,
-        amp=args.amp,
-        cfg_options=args.cfg_options,
-    )
+    train_seeds(**vars(parse_args()))
 
 
 if __name__ == '__main__':

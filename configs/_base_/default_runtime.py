@@ -9,7 +9,7 @@ default_hooks = dict(
     checkpoint=dict(type='AtomicCheckpointHook', interval=1, max_keep_ckpts=2, rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
 )
-custom_hooks = [dict(type='SummaryHook'), dict(type='WeightingHook')]
+custom_hooks = [dict(type='SummaryHook')]
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -33,7 +33,7 @@ model = dict(
         normal=dict(decode_head=dict(head=head)),
     ),
 )
-# The single-task networks of the comparison in docs/results.md, mean of three seeds.
+# The single-task networks of the comparison in docs/experiments/results.md, mean of three seeds.
 references = {
     'seg/mIoU': 9.6,
     'depth/delta1': 44.6,

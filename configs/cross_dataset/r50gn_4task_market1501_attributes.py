@@ -1,4 +1,5 @@
-# Table 6, GradSplit: tests the attribute task of the four-task network on Market-1501.
+# Table 6: tests the attribute task on Market-1501, whichever method trained the network. The single
+# task can be trained with this config, too.
 _base_ = ['../gradsplit/r50gn_4task.py', '../_base_/tasks/attribute_market1501.py']
 tasks = ['attribute']
 test_dataloader = dict(attribute=dict(_base_.attribute_market1501.test_dataloader, _delete_=True))

@@ -3,6 +3,7 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/schedules/round_robin_100e.py',
+    '../_base_/methods/gradsplit.py',
     '../_base_/backbones/resnet18_gn.py',
     '../_base_/tasks/digit.py',
     '../_base_/tasks/photo.py',
@@ -22,11 +23,8 @@ val_evaluator = {task: _base_[task].val_evaluator for task in tasks}
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-optim_wrapper = dict(
-    relations='{{ fileDirname }}/../_base_/relations/gradsplit_table_a6.json',
-    threshold=-0.01,
-    modules=['layer4'],
-)
+relations = '{{ fileDirname }}/../_base_/relations/gradsplit_table_a6.json'
+optim_wrapper = dict(_base_.gradsplit.optim_wrapper, relations=relations)
 train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=1, convert_to_iter_based=True),

@@ -163,6 +163,6 @@ param_scheduler = [
 default_hooks = dict(logger=dict(interval=25))
 custom_hooks = [
     # The multi-head baseline of the demo, where it was run.
-    dict(type='SummaryHook', baseline='work_dirs/multihead_r18gn_4task_demo'),
+    dict(type='SummaryHook', baseline='work_dirs/r18gn_4task_demo_multihead'),
     dict(type='PanelHook', num_images=4),
 ]

@@ -2,6 +2,7 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/schedules/round_robin_100e.py',
+    '../_base_/methods/gradsplit.py',
     '../_base_/backbones/resnet50_gn.py',
     '../_base_/tasks/attribute.py',
     '../_base_/tasks/reid.py',
@@ -21,11 +22,8 @@ val_evaluator = {task: _base_[task].val_evaluator for task in tasks}
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-optim_wrapper = dict(
-    relations='{{ fileDirname }}/../_base_/relations/gradsplit_table_a1.json',
-    threshold=-0.01,
-    modules=['layer4'],
-)
+relations = '{{ fileDirname }}/../_base_/relations/gradsplit_table_a1.json'
+optim_wrapper = dict(_base_.gradsplit.optim_wrapper, relations=relations)
 # delta_m against the single-task ResNet-50-GN of Table 2; replace these by your own.
 references = {
     'attribute/MA': 78.0,

@@ -1,7 +1,8 @@
 # Relations between the tasks of digits on photographs, estimated during one multi-head training;
 # tools/estimate_relations.py measures them by six. The losses are those of the test set, on which
 # the measured relations' accuracies are, too.
-_base_ = '../multihead/multihead_r18gn_3task_digits.py'
+_base_ = ['../gradsplit/r18gn_3task_digits.py', '../_base_/methods/multihead.py']
+optim_wrapper = _base_.multihead.optim_wrapper
 
 digits = dict(ann_file='digit_test.txt', data_prefix='test')
 photos = dict(ann_file='photo_test.txt', data_prefix='test')

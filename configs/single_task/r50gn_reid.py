@@ -1,2 +1,3 @@
-_base_ = '../multihead/multihead_r50gn_4task.py'
+# The single task 'reid' (Table 2): with one task, every filter is its own.
+_base_ = '../gradsplit/r50gn_4task.py'
 tasks = ['reid']

@@ -1,7 +1,4 @@
-"""Distributions of gradient angles: what tools/analysis_tools/gradient_angles.py calls.
-
-May import all of mmgradsplit.
-"""
+"""Distributions of gradient angles: what tools/analysis_tools/gradient_angles.py calls."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
@@ -19,12 +17,13 @@ from rich.progress import track
 from rich.table import Table
 
 from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.optim import Weighting, build_weighting
 from mmgradsplit.registry import MODELS
-from mmgradsplit.utils import seed_all, write_json
+from mmgradsplit.utils import config_name, seed_all, write_json
 from mmgradsplit.utils.tracing import kept_generators
 from mmgradsplit.visualization import draw_angles, save_figure
 
-from .gradient_angles import ALLOCATIONS, MODULES, build_allocators, described, measure_angles
+from .angles import ALLOCATIONS, MODULES, build_allocators, described, measure_angles
 from .task_batches import TaskBatches, joint_dataloader
 from .task_gradients import module_parameters, multi_task
 
@@ -50,12 +49,14 @@ def gradient_angles(
     The network is not updated, and all allocators see the same batches: the first ones of a
     training with this seed. Between tasks, the gradients are those of the task losses, the mean
     over the samples allocated to a task. Between successive steps, they are those of the loss that
-    is trained with. The folder gets ``angles.json`` and ``angles.png``.
+    is trained with: what the config's weighting makes of the task losses. The folder gets
+    ``angles.json`` and ``angles.png``.
 
     Args:
         config: Config file of joint training, or a config.
-        checkpoint: Weights of the network. By default it is as training would start: as the config
-            initialises it, or its ``load_from``.
+        checkpoint: Weights of the network, and where it is one to resume from, the state of the
+            weighting. By default both are as training would start: as the config initialises them,
+            the network from ``load_from`` where that is set.
         out: Folder to write to.
         allocators: Configs, or short forms: ``'STA'``, or ``'STA:2'`` for two tasks a sample.
         modules: Names, or patterns, of the backbone's modules. By default, the whole backbone.
@@ -76,7 +77,8 @@ def gradient_angles(
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: If the config is not one of joint training, or an argument does not fit.
+        ValueError: If the config is not one of joint training, an argument does not fit, or the
+            checkpoint is of another weighting.
         FloatingPointError: If a gradient is not finite.
     """
     console = console or Console()
@@ -90,17 +92,19 @@ def gradient_angles(
     if seed is None:
         seed = int((cfg.get('randomness') or {}).get('seed') or 0)
     with kept_generators():
-        model = _model(cfg, checkpoint, seed).to(device or get_device()).train()
+        model, state = _model(cfg, checkpoint, seed)
+        model = model.to(device or get_device()).train()
+        weighting = _weighting(cfg, model, state)
         tasks = list(model.tasks)
         built = build_allocators(allocators, tasks, '--allocators')
         names = list(module_parameters(model.backbone, modules or MODULES, '--modules'))
         stream = TaskBatches(dataloaders, samples, seed)
         positions = track(range(batches), 'batches', console=console)
         annotations = cfg.train_cfg.get('annotations')
-        measured = measure_angles(model, stream, built, names, positions, annotations)
+        measured = measure_angles(model, weighting, stream, built, names, positions, annotations)
     found = described(measured)
     content = dict(
-        config=Path(cfg.filename).name if cfg.filename else None,
+        config=config_name(cfg),
         checkpoint=None if checkpoint is None else str(checkpoint),
         seed=seed, tasks=tasks, modules=names, batches=batches,
         samples=samples or cfg.train_dataloader.batch_size, allocators=found,
@@ -144,19 +148,37 @@ def angle_table(found: Mapping[str, Mapping[str, Mapping[str, Mapping]]], title:
     return table
 
 
-def _model(cfg: Config, checkpoint: str | Path | None, seed: int) -> Any:
-    """The network of a checkpoint, or as training starts with it."""
+def _model(cfg: Config, checkpoint: str | Path | None, seed: int) -> tuple[Any, Any]:
+    """The network of a checkpoint, or as training starts with it; and the weighting's state."""
     init_default_scope(cfg.default_scope)
     seed_all(seed)
     model: Any = multi_task(MODELS.build(cfg.model))
     if checkpoint is not None:
-        load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
-        return model
+        content = load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
+        return model, content.get('optimizer', {}).get('weighting')
     with _few_words():
         model.init_weights()
     if cfg.get('load_from'):
         load_checkpoint(model, str(cfg.load_from), map_location='cpu')
-    return model
+    return model, None
+
+
+def _weighting(cfg: Config, model: Any, state: Mapping[str, Any] | None) -> Weighting:
+    """The config's weighting with the state of a checkpoint, or as training starts with it."""
+    kind = (cfg.get('optim_wrapper') or {}).get('weighting')
+    weighting = build_weighting(kind, list(model.tasks), model.loss_weights)
+    weighting.link(model.backbone)
+    first = next(model.parameters())
+    weighting.to(first.device, torch.promote_types(first.dtype, torch.float32))
+    if state is not None:
+        try:
+            weighting.load_state_dict(state)
+        except RuntimeError as error:  # torch's, of keys or shapes
+            raise ValueError(
+                f'the checkpoint is of another optim_wrapper.weighting than {weighting}; give the '
+                f'config that wrote it'
+            ) from error
+    return weighting
 
 
 @contextmanager

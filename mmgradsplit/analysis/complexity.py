@@ -1,7 +1,4 @@
-"""Parameters and multiply-accumulates of a config's model, whole and by module.
-
-May import all of mmgradsplit.
-"""
+"""Parameters and multiply-accumulates of a config's model, whole and by module."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -29,7 +26,7 @@ class Complexity:
     """What a model costs.
 
     Attributes:
-        name: Of the config.
+        name: Name of the config.
         parameters: Number of parameters by module; ``''`` is the whole model.
         macs: Multiply-accumulates by module for one image; ``''`` is the whole model. Tasks that
             share their features share a backbone pass, which is counted once.
@@ -54,8 +51,8 @@ def measure_complexity(
     """Count a model's parameters, and the multiply-accumulates of all its tasks for one image.
 
     One image goes through every task's forward pass (its ``mode='tensor'``: without pre- and
-    post-processing, losses or flip test), by shapes alone, so that nothing is computed; where that
-    does not do, since what the model does depends on values, on the CPU from random weights.
+    post-processing, losses or flip test). Shapes are enough for that, so nothing is computed; a
+    model whose course depends on values runs on the CPU instead, from random weights.
 
     Args:
         config: Config file, or a config: of a MultiTaskModel or of any toolbox's model.
@@ -68,7 +65,7 @@ def measure_complexity(
         ValueError: If a task's image size is not given, and neither its config nor its data say it.
 
     Example:
-        >>> cost = measure_complexity('configs/multihead/multihead_r50gn_4task.py')
+        >>> cost = measure_complexity('configs/multihead/r50gn_4task.py')
         >>> cost.parameters[''], cost.macs['tasks.pose']
     """
     cfg = prepare(config, cfg_options=cfg_options)

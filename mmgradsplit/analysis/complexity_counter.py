@@ -1,4 +1,4 @@
-"""Counts the multiply-accumulates of a forward pass. May import torch."""
+"""Counts the multiply-accumulates of a forward pass."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,10 +1,11 @@
-"""A paper's figures of #Param and #FLOPs beside those of the configs. May import mmgradsplit.
+"""A paper's figures of #Param and #FLOPs beside those of the configs.
 
-The figures are data: a JSON file whose ``rows`` name a table, a method, a backbone, the configs of
-the row (one multi-task network, or a set of single-task networks, which add up) and what the paper
-says: ``parameters`` in millions and, where it says so, ``flops`` in G. Or, in a file whose
+The figures are data: a JSON file whose ``rows`` name a table, a method, a backbone, the networks of
+the row, which add up, and what the paper says: ``parameters`` in millions and, where it says so,
+``flops`` in G. The networks are those of ``configs``; where ``tasks`` lists tasks of theirs, such
+as ``[["pose"], ["parsing"]]``, each config stands for a network of each entry. In a file whose
 ``parts`` give the modules of each part of a network, by patterns of their names (``''`` is the
-whole), ``flops`` of each part.
+whole), ``flops`` are of each part.
 """
 
 import fnmatch
@@ -60,8 +61,8 @@ def compare_published(
 
     Args:
         file: JSON file; the paths of its configs are relative to its folder.
-        progress: Told the name of each config that is measured. Networks that are alike, such as
-            those of GradSplit and the multi-head baseline, are measured once.
+        progress: Called with the name of each config measured. Networks that are alike, such
+            as those of GradSplit and the multi-head baseline, are measured once.
 
     Raises:
         FileNotFoundError: If the file, or a config, is not there.
@@ -72,11 +73,13 @@ def compare_published(
     measured: dict[str, Complexity] = {}
 
     @functools.cache
-    def cost(name: str) -> Complexity:
+    def cost(name: str, tasks: tuple[str, ...]) -> Complexity:
         path = Path(file).parent / name
         if not path.is_file():
             raise FileNotFoundError(f"{file}: no config file '{name}'")
         cfg = Config.fromfile(path)
+        if tasks:
+            cfg.tasks = list(tasks)
         network = json.dumps([cfg.model, cfg.get('tasks'), cfg.val_dataloader], default=str)
         if network not in measured:
             progress(path.stem)
@@ -93,7 +96,15 @@ def compare_published(
                 f'{file}: rows[{number}].flops must be of the parts {list(parts)}, got '
                 f'{row["flops"]}'
             )
-    return [_row(file, row, parts, [cost(name) for name in row['configs']]) for row in rows]
+    return [
+        _row(
+            file,
+            row,
+            parts,
+            [cost(name, tuple(of)) for name in row['configs'] for of in row.get('tasks', [()])],
+        )
+        for row in rows
+    ]
 
 
 def _row(

@@ -1,14 +1,12 @@
-"""Tables of #Param and #FLOPs: in the terminal, in Markdown and as CSV. May import mmgradsplit."""
+"""Tables of #Param and #FLOPs: in the terminal, in Markdown and as CSV."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+
+from mmgradsplit.utils.tables import TextTable
 
 from .complexity import BACKBONE, TASKS, Complexity, Size, measure_complexity
 from .complexity_published import PublishedRow, compare_published
@@ -18,48 +16,7 @@ PUBLISHED_COLUMNS = (
     'table', 'method', 'backbone', 'tasks',
     PARAMETERS, 'paper', 'difference', FLOPS, 'paper', 'difference',
 )  # fmt: skip
-TEXT_COLUMNS = {'config', 'module', 'input', 'table', 'method', 'backbone', 'tasks'}
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of texts.
-
-    Attributes:
-        columns: Headings.
-        rows: A text for each column.
-        title: What it shows, for the terminal.
-        note: What to know about it, for the terminal.
-    """
-
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    title: str = ''
-    note: str = ''
-
-    def for_terminal(self) -> Table:
-        """The table for rich."""
-        table = Table(title=self.title, caption=self.note, caption_justify='left')
-        for column in self.columns:
-            table.add_column(column, justify='left' if column in TEXT_COLUMNS else 'right')
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        lines = [
-            self.columns,
-            ['---' if column in TEXT_COLUMNS else '---:' for column in self.columns],
-            *self.rows,
-        ]
-        return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
-
-    def comma_separated(self) -> str:
-        """The table as CSV."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator='\n').writerows([self.columns, *self.rows])
-        return text.getvalue()
+WORDS = {'config', 'module', 'input', 'table', 'method', 'backbone', 'tasks'}
 
 
 def report_complexity(
@@ -91,13 +48,14 @@ def report_complexity(
     if len(costs) > 1:
         rows.append(_figures('sum', '', costs, '', ''))
     uncounted = sorted({operator for cost in costs for operator in cost.uncounted})
-    grid = Grid(
+    table = TextTable(
         ('config', 'module', PARAMETERS, FLOPS, 'input'),
         rows,
+        WORDS,
         title='Parameters and multiply-accumulates of one image',
         note=f'Not counted as multiply-accumulates: {", ".join(uncounted)}.',
     )
-    _show(grid, out, console)
+    _show(table, out, console)
     return costs
 
 
@@ -132,15 +90,16 @@ def report_published(
     with console.status('') as status:
         rows = compare_published(file, lambda name: status.update(f'measuring {name}'))
     by_part = any(row.parts for row in rows)
-    grid = Grid(
+    table = TextTable(
         _part_columns(rows[0]) if by_part else PUBLISHED_COLUMNS,
         [_parts_beside(row) if by_part else _beside(row) for row in rows],
+        WORDS,
         title='#FLOPs by part beside the paper'
         if by_part
         else '#Param and #FLOPs beside the paper',
         note='#FLOPs are multiply-accumulates of one image of each task.',
     )
-    _show(grid, out, console)
+    _show(table, out, console)
     return rows
 
 
@@ -195,8 +154,9 @@ def _check_suffixes(files: Sequence[str | Path]) -> None:
             raise ValueError(f"--out {file}: tables are written as '.md' or '.csv'")
 
 
-def _show(grid: Grid, out: Sequence[str | Path], console: Console | None) -> None:
-    (console or Console()).print(grid.for_terminal())
+def _show(table: TextTable, out: Sequence[str | Path], console: Console | None) -> None:
+    table.show(console or Console())
     for file in map(Path, out):
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(grid.markdown() if file.suffix == '.md' else grid.comma_separated())
+        markdown = file.suffix == '.md'
+        file.write_text(f'{table.markdown()}\n' if markdown else table.comma_separated())

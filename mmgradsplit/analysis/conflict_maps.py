@@ -1,7 +1,4 @@
-"""Conflict maps of trained networks: what tools/analysis_tools/conflict_frequency.py calls.
-
-May import all of mmgradsplit.
-"""
+"""Conflict maps of trained networks: what tools/analysis_tools/conflict_frequency.py calls."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -16,12 +13,12 @@ from rich.table import Table
 
 from mmgradsplit.apis.inference import load_model
 from mmgradsplit.apis.preparation import prepare
-from mmgradsplit.utils import write_json
+from mmgradsplit.utils import config_name, write_json
 from mmgradsplit.utils.tracing import kept_generators
 from mmgradsplit.visualization import draw_conflicts, save_figure
 
 from .conflicts import Layers, measure_cosines, summarize_cosines
-from .task_batches import TaskBatches
+from .task_batches import TaskBatches, task_dataloaders
 from .task_gradients import module_parameters
 
 FILE, PICTURE = 'conflicts.json', 'conflicts.png'
@@ -72,8 +69,8 @@ def conflict_maps(
 
     Raises:
         FileNotFoundError: If a file is not there.
-        ValueError: If a module, number, or label does not fit, or the config's update is not
-            GradSplit's with ``masked``.
+        ValueError: If a module, number, or label does not fit, the config has no data set for each
+            task, or with ``masked`` no relation mask.
     """
     console = console or Console()
     names = _labels(checkpoints, labels)
@@ -96,7 +93,8 @@ def conflict_maps(
             model.train()
             tasks = list(model.tasks)
             parameters = module_parameters(model.backbone, modules, '--modules')
-            batches = TaskBatches({t: cfg.train_dataloader[t] for t in tasks}, samples, seed)
+            loaders = task_dataloaders(cfg, tasks, 'the tool for conflict frequencies')
+            batches = TaskBatches(loaders, samples, seed)
             variants: dict[str, Sequence] = {name: ()}
             if masked:
                 variants[name + MASKED] = build_optim_wrapper(model, cfg.optim_wrapper).leaves
@@ -105,7 +103,7 @@ def conflict_maps(
                 rows[row] = summarize_cosines(cosines)
                 console.print(conflict_table(rows[row], tasks, row))
     content = dict(
-        config=Path(cfg.filename).name if cfg.filename else None,
+        config=config_name(cfg),
         checkpoints={n: str(c) for n, c in zip(names, checkpoints, strict=True)},
         seed=seed, tasks=tasks, samples=samples, repeats=repeats, rows=rows,
     )  # fmt: skip

@@ -1,7 +1,4 @@
-"""How often task gradients conflict, layer by layer (GradSplit, section 4.4, Figure 3).
-
-May import torch, mmengine, the mathematics and this room.
-"""
+"""How often task gradients conflict, layer by layer (GradSplit, section 4.4, Figure 3)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -29,7 +26,7 @@ def measure_cosines(
 
     Args:
         model: A MultiTaskModel of T tasks, in training mode. Its running statistics move.
-        batches: Of all its tasks.
+        batches: Batches of all its tasks.
         parameters: Parameters of each module.
         positions: Positions of the batches, N of them, one a repeat.
         leaves: As for :func:`~mmgradsplit.analysis.task_gradients.task_gradients`.

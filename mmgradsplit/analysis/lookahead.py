@@ -1,4 +1,4 @@
-"""What a step of one task does to the losses of the others. May import torch and this room."""
+"""What a step of one task does to the losses of the others."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

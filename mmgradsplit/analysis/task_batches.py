@@ -1,7 +1,7 @@
-"""Batches for measurements beside the training. May import mmengine and this room."""
+"""Batches for measurements beside the training."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from mmgradsplit.engine.loops.joint import STREAM
 from mmgradsplit.engine.loops.streams import TaskStream
 
-__all__ = ['STREAM', 'TaskBatches', 'joint_dataloader', 'resized']
+__all__ = ['STREAM', 'TaskBatches', 'joint_dataloader', 'resized', 'task_dataloaders']
 
 
 class TaskBatches:
@@ -47,6 +47,25 @@ class TaskBatches:
         for stream in self.streams.values():
             stream.seek(position, self.seed)
         return {name: next(stream) for name, stream in self.streams.items()}
+
+
+def task_dataloaders(cfg: Any, tasks: Sequence[str], key: str) -> dict[str, Mapping]:
+    """The dataloader config of each task, as round-robin training has it.
+
+    Args:
+        cfg: The config.
+        tasks: Names of the tasks.
+        key: What asks for it, for messages.
+
+    Raises:
+        ValueError: If the config does not have one for each task.
+    """
+    configs = cfg.get('train_dataloader')
+    if not isinstance(configs, Mapping) or set(configs) != set(tasks):
+        raise ValueError(
+            f'{key} needs a train_dataloader with an entry for each task {list(tasks)}'
+        )
+    return {task: configs[task] for task in tasks}
 
 
 def joint_dataloader(cfg: Any, key: str) -> dict[str, Mapping]:

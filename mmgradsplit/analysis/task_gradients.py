@@ -1,14 +1,13 @@
 """The gradient of each task's loss on chosen modules of the shared backbone.
 
-Of a batch a task (round-robin), or of one batch and an allocation (joint training).
-
-May import torch, mmengine and the mathematics.
+In round-robin training each task has a batch of its own; in joint training all tasks have one
+batch, and an allocation.
 """
 
 import copy
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,27 +24,27 @@ STAGE = re.compile(r'(layer|stage)_?\d+')
 
 
 def replica_of(model: nn.Module) -> Any:
-    """A copy of a MultiTaskModel to measure with, whose use leaves no trace in the original.
+    """A copy of a multi-task model to measure with, whose use leaves no trace in the original.
 
-    A forward pass moves running statistics, and whatever else a model may keep: on the copy.
+    A forward pass moves running statistics, and whatever else a model may keep: those of the copy.
 
     Args:
         model: The model, or the DistributedDataParallel around it.
 
     Raises:
-        ValueError: If it is no MultiTaskModel.
+        ValueError: If it does not compute task losses.
     """
     return copy.deepcopy(multi_task(model))
 
 
 def multi_task(model: nn.Module) -> Any:
-    """The MultiTaskModel, without what may be wrapped around it.
+    """The model that computes task losses, without what may be wrapped around it.
 
     Raises:
-        ValueError: If it is no MultiTaskModel.
+        ValueError: If it does not compute task losses.
     """
     bare = unwrapped(model)
-    if not (hasattr(bare, 'tasks') and hasattr(bare, 'backbone')):
+    if not hasattr(bare, 'compute_losses'):
         raise ValueError(
             f'task gradients are those of a MultiTaskModel, but model.type is '
             f"'{type(bare).__name__}'"
@@ -118,7 +117,10 @@ def preprocessed(model: Any, batches: Mapping[str, Any], seed: int) -> dict[str,
 
 
 def task_loss(model: Any, data: dict, seed: int) -> Tensor:
-    """The loss that a task step back-propagates, a scalar.
+    """The loss of a task on this rank's own batch, a scalar.
+
+    Unlike ``compute_losses`` it neither uses the batch up nor takes the mean over the ranks: each
+    rank measures on samples of its own.
 
     Args:
         model: A MultiTaskModel.
@@ -154,21 +156,15 @@ def task_gradients(
         By task and module the flattened gradient, shape [P] for P values in the module's
         parameters; zero where the loss does not depend on a parameter.
     """
-    every = list(dict.fromkeys(p for group in parameters.values() for p in group))
+    every = _every(parameters)
     gradients = {}
     for task, batch in data.items():
-        found = torch.autograd.grad(task_loss(model, batch, seed), every, allow_unused=True)
-        of = {
-            parameter: torch.zeros_like(parameter) if gradient is None else gradient.clone()
-            for parameter, gradient in zip(every, found, strict=True)
-        }
+        of = _gradient(task_loss(model, batch, seed), every)
         for leaf in leaves:
             if leaf.source in of and task not in leaf.holders:
+                of[leaf.source] = of[leaf.source].clone()
                 of[leaf.source][leaf.start : leaf.stop] = 0
-        gradients[task] = {
-            name: torch.cat([of[parameter].flatten() for parameter in group])
-            for name, group in parameters.items()
-        }
+        gradients[task] = _flattened(of, parameters)
     return gradients
 
 
@@ -187,40 +183,9 @@ def gradient_cosines(
     return {name: cosine_matrix([of[name] for of in gradients.values()]) for name in modules}
 
 
-def joint_losses(model: Any, batch: dict[str, Any]) -> tuple[dict[str, Tensor], Tensor]:
-    """The loss of each task that has a sample, and the loss of the step.
-
-    Args:
-        model: A model for joint training.
-        batch: What the dataloader gives, with ``allocation``, shape [N x T].
-
-    Returns:
-        The task losses by task, and what the model's weighting makes of them.
-    """
-    data = model.data_preprocessor(batch, True)
-    if hasattr(model, 'weighting'):
-        losses: dict[str, Tensor] = {}
-        # The weighting is handed the task losses of one pass, as in training.
-        hook = model.weighting.register_forward_pre_hook(lambda _, args: losses.update(args[0]))
-        try:
-            return losses, model.parse_losses(model(**data, mode='loss'))[0]
-        finally:
-            hook.remove()
-    # STAMaskRCNN adds all losses up: those of a task are what it gives where the others are not
-    # allocated.
-    losses = {}
-    for column, task in enumerate(model.tasks):
-        own = np.zeros_like(data['allocation'])
-        own[:, column] = data['allocation'][:, column]
-        if own.any():
-            outputs = model(**dict(data, allocation=own), mode='loss')
-            losses[task] = model.parse_losses(outputs)[0]
-    return losses, torch.stack(list(losses.values())).sum() if losses else torch.zeros(())
-
-
 def step_gradients(
     losses: Mapping[str, Tensor],
-    loss: Tensor,
+    weighting: Callable[[Mapping[str, Tensor]], Tensor],
     tasks: Sequence[str],
     parameters: Mapping[str, Sequence[nn.Parameter]],
 ) -> tuple[dict[str, dict[str, Tensor]], dict[str, Tensor]]:
@@ -228,7 +193,7 @@ def step_gradients(
 
     Args:
         losses: Task losses, of the tasks that have a sample.
-        loss: The loss of the step.
+        weighting: Makes the loss of the step of them.
         tasks: Names of all tasks.
         parameters: Parameters of each module.
 
@@ -236,35 +201,46 @@ def step_gradients(
         By task and module the flattened gradient of the task's loss, shape [P] for P values in the
         module's parameters, zero for a task without a sample; and by module that of the step.
     """
-    every = list(dict.fromkeys(p for group in parameters.values() for p in group))
-    none = [None] * len(every)
-    own = list(losses.values())
+    every = _every(parameters)
+    nothing = _flattened(
+        {parameter: torch.zeros_like(parameter) for parameter in every}, parameters
+    )
     # The chain rule spares a backward pass for the step.
-    found = torch.autograd.grad(loss, own, retain_graph=True, allow_unused=True) if own else ()
-    factors = dict(zip(losses, found, strict=True))
-    step = {
-        name: torch.cat([torch.zeros_like(parameter).flatten() for parameter in group])
-        for name, group in parameters.items()
-    }
+    factors = _gradient(weighting(losses), list(losses.values()), True) if losses else {}
+    step = dict(nothing)
     by_task: dict[str, dict[str, Tensor]] = {}
     for task in tasks:
-        gradients: Sequence[Tensor | None] = (
-            torch.autograd.grad(losses[task], every, retain_graph=True, allow_unused=True)
-            if task in losses
-            else none
-        )
-        of = {
-            parameter: torch.zeros_like(parameter) if gradient is None else gradient
-            for parameter, gradient in zip(every, gradients, strict=True)
-        }
-        by_task[task] = {
-            name: torch.cat([of[parameter].flatten() for parameter in group])
-            for name, group in parameters.items()
-        }
-        if factors.get(task) is not None:
-            for name in step:
-                step[name] += factors[task] * by_task[task][name]
+        by_task[task] = nothing
+        if task in losses:
+            by_task[task] = _flattened(_gradient(losses[task], every, True), parameters)
+            factor = factors[losses[task]]
+            step = {name: of + factor * by_task[task][name] for name, of in step.items()}
     return by_task, step
+
+
+def _every(parameters: Mapping[str, Sequence[nn.Parameter]]) -> list[nn.Parameter]:
+    """The parameters of all modules, each once."""
+    return list(dict.fromkeys(p for group in parameters.values() for p in group))
+
+
+def _gradient(
+    loss: Tensor, of: Sequence[Tensor], retain_graph: bool = False
+) -> dict[Tensor, Tensor]:
+    """The derivative of a loss by each tensor; zero where it does not depend on it."""
+    found = torch.autograd.grad(
+        loss, of, retain_graph=retain_graph, allow_unused=True, materialize_grads=True
+    )
+    return dict(zip(of, found, strict=True))
+
+
+def _flattened(
+    gradients: Mapping[Tensor, Tensor], parameters: Mapping[str, Sequence[nn.Parameter]]
+) -> dict[str, Tensor]:
+    """By module its parameters' gradients one after the other, shape [P]."""
+    return {
+        name: torch.cat([gradients[parameter].flatten() for parameter in group])
+        for name, group in parameters.items()
+    }
 
 
 def angle_matrix(gradients: Sequence[Tensor]) -> NDArray[np.float64]:

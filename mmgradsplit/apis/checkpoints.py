@@ -1,4 +1,4 @@
-"""Finds the checkpoints of a working directory. May import the standard library only."""
+"""Finds the checkpoints of a working directory."""
 
 import re
 import zipfile

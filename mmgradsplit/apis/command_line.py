@@ -1,8 +1,13 @@
-"""Options that several tools have. May import the standard library and mmengine."""
+"""Options that several tools have."""
 
 import argparse
+import inspect
+from collections.abc import Callable
+from pathlib import Path
 
 from mmengine.config import DictAction
+
+from mmgradsplit.synthetic.made import DONE
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, of: str = 'the config') -> None:
@@ -80,3 +85,24 @@ def add_launcher(parser: argparse.ArgumentParser, doing: str, script: str) -> No
         help=f'how the processes of distributed {doing} are started; see {script}',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def draw_by_command(draw: Callable[..., Path], what: str, out: str) -> None:
+    """Read the arguments of a function that draws a data set from the command line, and draw.
+
+    Args:
+        draw: Draws into the folder ``out``; its other arguments are whole numbers.
+        what: What it draws.
+        out: Default of ``--out``.
+    """
+    parser = argparse.ArgumentParser(
+        description=f'Draw {what}.', formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument('--out', default=out, help='folder to write')
+    for name, parameter in inspect.signature(draw).parameters.items():
+        if name != 'out':
+            flag = '--' + name.replace('_', '-')
+            parser.add_argument(flag, type=int, default=parameter.default, metavar='N', help=' ')
+    arguments = vars(parser.parse_args())
+    drawn_before = Path(arguments['out'], DONE).is_file()
+    print(f'The data set is in {draw(**arguments)}{", drawn before" if drawn_before else ""}.')

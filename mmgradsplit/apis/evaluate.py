@@ -1,4 +1,4 @@
-"""Testing a checkpoint: what tools/test.py and a notebook call. May import all of mmgradsplit."""
+"""Testing a checkpoint: what tools/test.py and a notebook call."""
 
 from collections.abc import Mapping
 from pathlib import Path

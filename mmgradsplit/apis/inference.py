@@ -1,7 +1,4 @@
-"""Prediction of all tasks: what tools/predict.py and a notebook call.
-
-May import all of mmgradsplit.
-"""
+"""Prediction of all tasks: what tools/predict.py and a notebook call."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

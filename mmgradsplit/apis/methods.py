@@ -1,4 +1,4 @@
-"""Methods by name: one file each in ``configs/_base_/methods``, and how to put one into a config."""
+"""Methods by name: a file each in ``configs/_base_/methods``, and how to use one in a config."""
 
 import copy
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 import mmgradsplit
 from mmgradsplit.functional import by_task
 from mmgradsplit.optim import AutocastOptimWrapper, MultiTaskOptimWrapper, Weighting
-from mmgradsplit.optim.weightings import weighting_class
+from mmgradsplit.optim.weightings import weighting_class, weighting_needs
 from mmgradsplit.registry import OPTIM_WRAPPERS
 from mmgradsplit.utils import did_you_mean
 
@@ -84,7 +84,7 @@ def use_method(cfg: Config, name: str, accuracies: Mapping[str, Any] | None = No
         beside = ('optimizer', 'paramwise_cfg', 'constructor')
         kept['base'] = {key: value for key, value in wrapper.items() if key not in beside}
         kept = {key: value for key, value in kept.items() if key in ('base', *beside)}
-    split = {key: wrapper[key] for key in SPLIT if key in wrapper}
+    split = {key: wrapper[key] for key in SPLIT if wrapper.get(key) not in (None, [])}
     train_cfg.pop('allocator', None)
     allocates = 'allocator' in method.get('train_cfg', {})
     if allocates and str(train_cfg.get('type')).rpartition('.')[2] != 'JointTrainLoop':
@@ -96,9 +96,14 @@ def use_method(cfg: Config, name: str, accuracies: Mapping[str, Any] | None = No
     cfg.merge_from_dict(method)
     cfg.method = Path(name).stem
     if 'relations' in wrapper_class(cfg.optim_wrapper).config_keys:
+        if cfg.optim_wrapper.get('modules') == []:  # the multi-head baseline's
+            split.pop('modules', None)
         cfg.optim_wrapper.update(split)
         _give_relations(cfg, name)
     _give_accuracies(cfg, name, accuracies)
+    reason = wrapper_class(cfg.optim_wrapper).why_joint_only(cfg.optim_wrapper)
+    if reason and 'RoundRobin' in str(train_cfg.get('type')):
+        raise ValueError(f"the method '{name}' does not go with this config: {reason}")
 
 
 def _give_relations(cfg: Config, name: str) -> None:
@@ -107,7 +112,8 @@ def _give_relations(cfg: Config, name: str) -> None:
     if wrapper.relations is None:
         raise ValueError(
             f"the method '{name}' needs the relations between the tasks: set relations in the "
-            f"config to a JSON file (tools/estimate_relations.py measures them), a matrix, or 'none'"
+            f'config to a JSON file (tools/estimate_relations.py measures them), a matrix, or '
+            f"'none'"
         )
 
 
@@ -145,8 +151,7 @@ def accuracies_of(cfg: Config) -> dict[str, Any]:
 
 def needs_validation(cfg: Mapping[str, Any]) -> bool:
     """Whether the method of a config follows the accuracies of the validation."""
-    kind = ((cfg.get('optim_wrapper') or {}).get('weighting') or {}).get('type')
-    return 'metrics' in getattr(weighting_class(kind), 'needs', ())
+    return 'metrics' in weighting_needs((cfg.get('optim_wrapper') or {}).get('weighting'))
 
 
 def wrapper_class(wrapper: Mapping[str, Any]) -> Any:

@@ -39,7 +39,8 @@ def prepare(
     Args:
         config: Config file, or a config, which is left as it is.
         work_dir: Where logs and checkpoints go. By default the config's ``work_dir``, else
-            ``work_dirs/<name of the config file>``, with ``_<method>`` where one is given.
+            ``work_dirs/<name of the config file>``, with ``_<method>`` where ``method`` is given,
+            here or in the config.
         cfg_options: Values for keys of the config, such as ``{'train_cfg.max_epochs': 3}``.
         launcher: ``'none'``, ``'pytorch'``, ``'slurm'`` or ``'mpi'``.
         method: Name of a method, in place of what the config trains by, see
@@ -68,8 +69,7 @@ def prepare(
             raise ValueError(
                 'work_dir: a config without a file needs one, for logs and checkpoints'
             )
-        name = Path(cfg.filename).stem + (f'_{Path(method).stem}' if method else '')
-        cfg.work_dir = str(Path('work_dirs', name))
+        cfg.work_dir = str(Path('work_dirs', run_name(cfg)))
     cfg.launcher = launcher
     cfg.setdefault('default_scope', 'mmgradsplit')
     _complete_wrapper(cfg.get('optim_wrapper') or {})
@@ -80,6 +80,11 @@ def prepare(
         # work dir and checkpoints.
         select_tasks(cfg, cfg.get('tasks') or cfg.model.get('order') or list(cfg.model.tasks))
     return cfg
+
+
+def run_name(cfg: Config) -> str:
+    """What the runs of a config file are called: its name, and ``_<method>`` where it says one."""
+    return Path(cfg.filename).stem + (f'_{cfg.method}' if cfg.get('method') else '')
 
 
 def use_mixed_precision(cfg: Config) -> None:

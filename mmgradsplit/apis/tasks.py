@@ -56,8 +56,8 @@ def _reduced(value: Any, known: Sequence[str], tasks: Sequence[str]) -> Any:
         return {name: _reduced(part, known, tasks) for name, part in value.items()}
     if isinstance(value, list | tuple):
         if value and all(_is_metric(each, known) for each in value):
-            return [each for each in value if each.partition('/')[0] in tasks]
-        return [_reduced(each, known, tasks) for each in value]
+            return type(value)(each for each in value if each.partition('/')[0] in tasks)
+        return type(value)(_reduced(each, known, tasks) for each in value)
     return value
 
 

@@ -1,4 +1,4 @@
-"""Training: what tools/train.py and a notebook call. May import all of mmgradsplit."""
+"""Training: what tools/train.py and a notebook call."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Data sets and samplers. May import the mathematics and the upstream toolboxes' data sets."""
+"""Data sets and samplers."""
 
 from .market1501 import Market1501
 from .market1501_attributes import Market1501Attributes

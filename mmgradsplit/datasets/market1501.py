@@ -1,7 +1,4 @@
-"""Market-1501, person re-identification, read from its own files.
-
-May import mmpretrain and the registry.
-"""
+"""Market-1501, person re-identification, read from its own files."""
 
 import re
 from pathlib import Path
@@ -37,7 +34,7 @@ class Market1501(BaseDataset):
     Args:
         data_root: The folder.
         split: ``'train'`` or ``'test'``.
-        **kwargs: Of mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``, ...
+        **kwargs: Other arguments of mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``, ...
 
     Raises:
         FileNotFoundError: If a folder is missing.

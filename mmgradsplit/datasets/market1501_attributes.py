@@ -1,7 +1,4 @@
-"""Market-1501's attributes under the names of PA-100K, for a test across data sets.
-
-May import mmpretrain, scipy, numpy and the registry.
-"""
+"""Market-1501's attributes under the names of PA-100K, for a test across data sets."""
 
 import json
 from pathlib import Path
@@ -55,7 +52,7 @@ class Market1501Attributes(Market1501):
         data_root: The folder.
         ann_file: The MATLAB file, relative to ``data_root`` or absolute.
         mapping: JSON file with what PA-100K's attributes are in Market-1501.
-        **kwargs: Of mmpretrain's ``BaseDataset``: ``pipeline``, ``metainfo``, ``indices``, ...
+        **kwargs: Other arguments of mmpretrain's ``BaseDataset``: ``pipeline``, ``metainfo``, ...
 
     Raises:
         FileNotFoundError: If a folder or a file is missing.

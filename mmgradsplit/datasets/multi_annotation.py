@@ -1,7 +1,4 @@
-"""Images with several dense annotations each: segmentation, depth, disparity, surface normals.
-
-May import mmseg and the registry.
-"""
+"""Images with several dense annotations each: segmentation, depth, disparity, surface normals."""
 
 import os.path as osp
 from collections.abc import Mapping, Sequence
@@ -12,8 +9,7 @@ from mmengine import fileio
 from mmseg.datasets import BaseSegDataset, CityscapesDataset
 
 from mmgradsplit.registry import DATASETS
-
-from .nyuv2_classes import NYUV2_13, NYUV2_40
+from mmgradsplit.utils.nyuv2_classes import NYUV2_13, NYUV2_40
 
 IMAGE = 'img_path'
 SEGMENTATION = 'seg_map_path'

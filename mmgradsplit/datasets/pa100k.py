@@ -1,7 +1,4 @@
-"""PA-100K, pedestrian attributes, read from its own files.
-
-May import mmpretrain, scipy, numpy and the registry.
-"""
+"""PA-100K, pedestrian attributes, read from its own files."""
 
 from pathlib import Path
 from typing import Any, ClassVar
@@ -32,7 +29,7 @@ class PA100K(MultiLabelDataset):
         split: ``'train'``, ``'val'`` or ``'test'``.
         ann_file: The MATLAB file, relative to ``data_root`` or absolute.
         data_prefix: The folder of the images, relative to ``data_root`` or absolute.
-        **kwargs: Of mmpretrain's ``BaseDataset``: ``pipeline``, ``metainfo``, ``indices``, ...
+        **kwargs: Other arguments of mmpretrain's ``BaseDataset``: ``pipeline``, ``metainfo``, ...
 
     Raises:
         FileNotFoundError: If the MATLAB file or the folder of the images is missing.

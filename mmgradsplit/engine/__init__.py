@@ -1,7 +1,4 @@
-"""Loops and hooks: which task, which batch, and what is watched.
-
-May import the mathematics, mmengine, and models and optimizer wrappers through their interfaces.
-"""
+"""Loops and hooks: which task, which batch, and what is watched."""
 
 from .allocators import *  # noqa: F403
 from .hooks import *  # noqa: F403

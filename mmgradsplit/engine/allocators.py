@@ -1,7 +1,4 @@
-"""Allocators: which tasks each sample of a batch is supervised by, sub-step after sub-step.
-
-May import the mathematics and the registry.
-"""
+"""Allocators: which tasks each sample of a batch is supervised by, sub-step after sub-step."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,4 @@
-"""Metrics of the tasks, and the evaluator that sums them up.
-
-May import the mathematics, torch, mmengine and mmdet.
-"""
+"""Metrics of the tasks, and the evaluator that sums them up."""
 
 from .attribute_metric import AttributeMetric
 from .dense_metrics import DepthErrorMetric, NormalErrorMetric

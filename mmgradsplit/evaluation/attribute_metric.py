@@ -1,7 +1,4 @@
-"""The metric of attribute recognition: mean accuracy, and four scores by instance.
-
-May import mmengine, numpy, torch and the registry.
-"""
+"""The metric of attribute recognition: mean accuracy, and four scores by instance."""
 
 import logging
 from collections.abc import Sequence
@@ -31,12 +28,13 @@ class AttributeMetric(BaseMetric):
       :math:`|Y \cap P| / |Y|`; 0 where the denominator is 0. ``F1`` is the harmonic mean of the
       mean precision and the mean recall.
 
-    What is not known of an image (-1 in ``gt_score``, as in mmpretrain's own metrics) counts
-    nowhere. So a data set that knows some of the attributes is measured on these (Table 6).
+    An attribute that is not known of an image (-1 in ``gt_score``, as in mmpretrain's own metrics)
+    is left out of all scores, so a data set that knows some of the attributes is measured on these
+    (Table 6).
 
     Args:
         thr: Threshold of the scores.
-        **kwargs: Of mmengine's ``BaseMetric``.
+        **kwargs: Other arguments of mmengine's ``BaseMetric``.
     """
 
     def __init__(self, thr: float = 0.5, **kwargs: Any) -> None:

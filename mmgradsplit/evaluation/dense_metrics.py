@@ -1,4 +1,4 @@
-"""Errors of predicted depth, disparity and surface normals. May import torch and mmengine."""
+"""Errors of predicted depth, disparity and surface normals."""
 
 from collections.abc import Sequence
 from typing import Any

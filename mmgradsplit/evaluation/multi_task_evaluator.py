@@ -1,7 +1,4 @@
-"""Evaluates all tasks at once; sums them up as acc_mtl and delta_m.
-
-May import mmengine, the mathematics.
-"""
+"""Evaluates all tasks at once; sums them up as acc_mtl and delta_m."""
 
 import math
 from collections.abc import Mapping, Sequence

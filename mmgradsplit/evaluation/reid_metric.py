@@ -1,7 +1,4 @@
-"""The metric of person re-identification: mAP and Rank-k under Market-1501's protocol.
-
-May import mmengine, numpy, torch and the registry.
-"""
+"""The metric of person re-identification: mAP and Rank-k under Market-1501's protocol."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -38,7 +35,7 @@ class ReIDMetric(BaseMetric):
         distance: ``'cosine'``, which ranks like the Euclidean distance of embeddings of length 1,
             or ``'euclidean'``, of the embeddings as they are.
         chunk_size: Queries that are ranked at a time.
-        **kwargs: Of mmengine's ``BaseMetric``.
+        **kwargs: Other arguments of mmengine's ``BaseMetric``.
 
     Raises:
         ValueError: If ``distance`` is neither of the two, a sample lacks a field, or there is no

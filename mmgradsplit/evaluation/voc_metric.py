@@ -1,4 +1,4 @@
-"""PASCAL VOC's mean average precision in percent. May import mmdet and the registry."""
+"""PASCAL VOC's mean average precision in percent."""
 
 from mmdet.evaluation import VOCMetric
 
@@ -14,7 +14,7 @@ class PercentVOCMetric(VOCMetric):
     """
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """From 0 to 100."""
+        """The metrics of mmdet, from 0 to 100."""
         return {
             name: 100 * float(value) for name, value in super().compute_metrics(results).items()
         }

@@ -1,7 +1,4 @@
-"""The mathematics of multi-task training: no toolbox, nothing to be trained.
-
-May import torch, numpy and SciPy only.
-"""
+"""The mathematics of multi-task training: no toolbox, nothing to be trained."""
 
 from .acc_mtl import acc_mtl
 from .achievement import amtl_weights, dtp_weights
@@ -11,11 +8,19 @@ from .delta_m import by_task, delta_m
 from .filter_groups import Span, filter_groups, spans
 from .gradients import conflict_frequency, cosine_matrix, loss_change
 from .layers import weighted_layers
-from .relations import RepeatedChanges, by_name, relation_mask, relative_change, summarize_changes
+from .relations import (
+    THRESHOLD,
+    RepeatedChanges,
+    by_name,
+    relation_mask,
+    relative_change,
+    summarize_changes,
+)
 from .seeds import derive_seed
 from .uniform import uniform_loss
 
 __all__ = [
+    'THRESHOLD',
     'Agreement',
     'RepeatedChanges',
     'Span',

@@ -1,4 +1,4 @@
-"""The accuracy of all tasks as one number, acc_mtl. May import nothing."""
+"""The accuracy of all tasks as one number, acc_mtl."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Task weights from the accuracies reached so far: AMTL and DTP. May import torch."""
+"""Task weights from the accuracies reached so far: AMTL and DTP."""
 
 import torch
 from torch import Tensor

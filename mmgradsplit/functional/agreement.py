@@ -1,4 +1,4 @@
-"""How well two estimates of the relations between tasks agree. May import numpy and SciPy only."""
+"""How well two estimates of the relations between tasks agree."""
 
 from typing import NamedTuple
 

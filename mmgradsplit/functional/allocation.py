@@ -1,7 +1,4 @@
-"""Allocations: which tasks each sample is supervised by in one sub-step (STA, ISTA).
-
-May import numpy only.
-"""
+"""Allocations: which tasks each sample is supervised by in one sub-step (STA, ISTA)."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""A multi-task network compared with the single-task ones, delta_m. May import nothing."""
+"""A multi-task network compared with the single-task ones, delta_m."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,7 +1,4 @@
-"""Filter groups: which output channels belong to which task (GradSplit, section 3.1).
-
-May import numpy only.
-"""
+"""Filter groups: which output channels belong to which task (GradSplit, section 3.1)."""
 
 from typing import NamedTuple
 

@@ -1,7 +1,4 @@
-"""Angles between task gradients, and how often they conflict (GradSplit, section 4.4, Figure 3).
-
-May import torch and numpy only.
-"""
+"""Angles between task gradients, and how often they conflict (GradSplit, section 4.4, Figure 3)."""
 
 from collections.abc import Sequence
 

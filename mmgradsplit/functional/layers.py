@@ -1,4 +1,4 @@
-"""The layers of a network that have weights to train. May import torch only."""
+"""The layers of a network that have weights to train."""
 
 from typing import Any
 

@@ -1,7 +1,4 @@
-"""Relations between tasks and the relation mask (GradSplit, section 3.1).
-
-May import numpy and SciPy.
-"""
+"""Relations between tasks and the relation mask (GradSplit, section 3.1)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,6 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+# Below which a relation is negative, in GradSplit's experiments (section 3.1).
+THRESHOLD = -0.01
 CONFIDENCE = 0.95
 
 

@@ -1,7 +1,4 @@
-"""Seeds that are a function of where training stands, so that a resumed run draws the same.
-
-May import numpy only.
-"""
+"""Seeds that are a function of where training stands, so that a resumed run draws the same."""
 
 import zlib
 

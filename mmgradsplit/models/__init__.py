@@ -1,7 +1,4 @@
-"""The multi-task network, its heads and losses.
-
-May import the mathematics and the upstream toolboxes' models.
-"""
+"""The multi-task network, its heads and losses."""
 
 from .backbone_with_neck import BackboneWithNeck
 from .dense_regressor import DenseRegressor

@@ -1,4 +1,4 @@
-"""A backbone and a neck as one shared backbone. May import torch, mmengine and the registry."""
+"""A backbone and a neck as one shared backbone."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Batches with an allocation: preprocessing, and the samples of one task. May import torch."""
+"""Batches with an allocation: preprocessing, and the samples of one task."""
 
 from typing import Any
 

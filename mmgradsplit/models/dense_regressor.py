@@ -1,4 +1,4 @@
-"""The segmentor of depth, disparity and surface normals. May import torch, mmseg, the registry."""
+"""The segmentor of depth, disparity and surface normals."""
 
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import DepthEstimator

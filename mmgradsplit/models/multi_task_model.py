@@ -1,7 +1,4 @@
-"""The multi-task network: one shared backbone, and tasks that are whole upstream models.
-
-May import torch, mmengine, the registry and this room.
-"""
+"""The multi-task network: one shared backbone, and tasks that are whole upstream models."""
 
 import copy
 import inspect

@@ -1,4 +1,4 @@
-"""ResNet with more convolutions in its last stage. May import torch, mmengine, mmcv, mmpretrain."""
+"""ResNet with more convolutions in its last stage."""
 
 from typing import Any
 

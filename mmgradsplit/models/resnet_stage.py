@@ -1,4 +1,4 @@
-"""A stage of a ResNet as part of a task's model. May import torch, mmengine and mmpretrain."""
+"""A stage of a ResNet as part of a task's model."""
 
 from collections.abc import Sequence
 

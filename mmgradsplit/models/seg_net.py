@@ -1,7 +1,4 @@
-"""SegNet (STA, Table 1): VGG-16 as encoder, a decoder a task that undoes its poolings.
-
-May import torch, torchvision, mmengine, mmseg and the registry.
-"""
+"""SegNet (STA, Table 1): VGG-16 as encoder, a decoder a task that undoes its poolings."""
 
 import itertools
 from typing import Any

@@ -1,7 +1,4 @@
-"""The backbone that tasks see: no parameters, hands the call on to the shared backbone.
-
-May import torch, mmengine and the registry.
-"""
+"""The backbone that tasks see: no parameters, hands the call on to the shared backbone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

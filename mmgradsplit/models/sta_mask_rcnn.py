@@ -1,7 +1,4 @@
-"""Mask R-CNN whose images are supervised for detection, for masks, or for both (STA, section 4.3).
-
-May import torch, mmdet, the registry and this room.
-"""
+"""Mask R-CNN whose images are supervised for detection, masks or both (STA, section 4.3)."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -179,17 +176,17 @@ class STAMaskRCNN(ComputesTaskLosses, MaskRCNN):
             counts: shape [2], images of each task on all ranks; each rank normalises on its own, as
                 mmdet does.
         """
-        rows = [None, None] if allocation is None else [np.flatnonzero(a) for a in allocation.T]
+        rows: Any = (
+            [None, None] if allocation is None else [np.flatnonzero(a) for a in allocation.T]
+        )
         self.rpn_head.det = self.roi_head.det = rows[0]
         self.roi_head.mask = rows[1]
         outputs = super().forward(inputs, data_samples, mode)
         if mode == 'loss' and allocation is not None and get_world_size() > 1:
             # A rank without images for a task must still answer for its parameters.
-            det = [self.rpn_head, self.roi_head.bbox_head]
-            if not len(rows[0]):  # type: ignore[arg-type]
-                outputs['loss_idle'] = _nothing(det, inputs)
-            if not len(rows[1]):  # type: ignore[arg-type]
-                outputs['loss_mask_idle'] = _nothing([self.roi_head.mask_head], inputs)
+            det = [] if rows[0].size else [self.rpn_head, self.roi_head.bbox_head]
+            mask = [] if rows[1].size else [self.roi_head.mask_head]
+            outputs['idle'] = _nothing([self] if det and mask else det + mask, inputs)
         return outputs
 
     def task_losses(self, outputs: dict[str, Any], data: Mapping[str, Any]) -> TaskLosses:
@@ -199,6 +196,7 @@ class STAMaskRCNN(ComputesTaskLosses, MaskRCNN):
             outputs: What :meth:`forward` returned for ``'loss'``.
             data: The preprocessed batch.
         """
+        idle = outputs.pop('idle', None)
         parts: dict[str, dict[str, Any]] = {task: {} for task in TASKS}
         for name, value in outputs.items():
             parts['mask' if 'mask' in name else 'det'][name] = value
@@ -209,8 +207,10 @@ class STAMaskRCNN(ComputesTaskLosses, MaskRCNN):
                 losses[task], log_vars = self.parse_losses(part)
                 logs[f'{task}/loss'] = log_vars.pop('loss')
                 logs.update(log_vars)
-        if data.get('counts') is not None and losses:
-            losses = mean_of_ranks(losses, TASKS, next(iter(losses.values())).new_zeros(()))
+        if idle is not None:
+            losses = {task: loss + idle for task, loss in losses.items()}
+            if data.get('counts') is not None:
+                losses = mean_of_ranks(losses, TASKS, idle)
         return TaskLosses(losses, logs)
 
 

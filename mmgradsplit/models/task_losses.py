@@ -105,7 +105,7 @@ class ComputesTaskLosses:
 
 @MODEL_WRAPPERS.register_module()
 class MultiTaskDistributedDataParallel(MMDistributedDataParallel):
-    """mmengine's DistributedDataParallel for models that compute task losses.
+    """mmengine's DistributedDataParallel for models that compute task losses, and for others.
 
     Args:
         module: The model.
@@ -116,7 +116,7 @@ class MultiTaskDistributedDataParallel(MMDistributedDataParallel):
         super().__init__(module=module, **kwargs)
 
     def train_step(self, data: dict, optim_wrapper: OptimWrapper) -> dict[str, Any]:
-        """A training step, as :func:`take_step` does it.
+        """A training step, as :func:`take_step` does it; mmengine's, if there are no task losses.
 
         Args:
             data: A batch of the dataloader, with ``task`` or ``allocation``.
@@ -125,6 +125,8 @@ class MultiTaskDistributedDataParallel(MMDistributedDataParallel):
         Returns:
             What is logged.
         """
+        if not hasattr(self.module, 'task_losses'):
+            return super().train_step(data, optim_wrapper)
         return take_step(self, data, optim_wrapper).logs
 
 
@@ -145,7 +147,6 @@ def supervised_losses(
         counts: shape [T], samples allocated to each task on all ranks; None to leave other ranks
             alone.
     """
-    totals = allocation.sum(0) if counts is None else counts
     column = {task: index for index, task in enumerate(model.tasks)}
     losses: dict[str, Tensor] = {}
     logs: dict[str, Any] = {}
@@ -169,7 +170,7 @@ def supervised_losses(
                 outputs = model.tasks[task](part, [samples[rows[i]] for i in own], mode='loss')
             loss, log_vars = model.parse_losses(outputs)
             # DistributedDataParallel takes the mean over the ranks, whatever their samples.
-            share = len(own) * get_world_size() / totals[column[task]]
+            share = 1 if counts is None else len(own) * get_world_size() / counts[column[task]]
             losses[task] = loss if share == 1 else loss * share
             logs.update(under(task, log_vars))
     if counts is not None:

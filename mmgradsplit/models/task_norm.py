@@ -1,7 +1,4 @@
-"""Task-specific normalisation: a norm a task, all else of the backbone shared.
-
-May import torch, mmcv, the registry and this room.
-"""
+"""Task-specific normalisation: a norm a task, all else of the backbone shared."""
 
 import copy
 from collections.abc import Sequence

@@ -49,6 +49,7 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         cfg = self.optim_wrapper_cfg
         kind = cfg.pop('type', 'MultiTaskOptimWrapper')
         self.kind: Any = OPTIM_WRAPPERS.get(kind) if isinstance(kind, str) else kind
+        self.joint_only = self.kind.why_joint_only(cfg)
         self.weighting = cfg.pop('weighting', None)
         own = inspect.signature(self.kind).parameters
         self.own = {key: cfg.pop(key) for key in list(cfg) if key in own}
@@ -74,7 +75,9 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
                 f"'{type(model).__name__}'"
             )
         weighting = self.build_weighting(bare)
-        return self.build(bare, weighting, self.param_groups(bare, weighting))
+        wrapper = self.build(bare, weighting, self.param_groups(bare, weighting))
+        wrapper.joint_only = self.joint_only
+        return wrapper
 
     def build_weighting(self, model: Any) -> Weighting:
         """The weighting, on the model's device and in its precision, but not below single."""

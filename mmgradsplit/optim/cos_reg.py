@@ -13,7 +13,7 @@ from mmgradsplit.registry import OPTIM_WRAPPERS
 from .aggregation.parameter_roles import LAST_LAYER, ParameterRoles
 from .gradients import trained
 from .weightings import Weighting
-from .wrapper import MultiTaskOptimWrapper
+from .wrapper import JOINT, MultiTaskOptimWrapper
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -57,20 +57,10 @@ class CosRegOptimWrapper(MultiTaskOptimWrapper):
         self.weight = weight
         self.params = ParameterRoles(model, on).shared
 
-    def begin_training(
-        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
-    ) -> None:
-        """Take note of where training stands.
-
-        Raises:
-            ValueError: If a step has the gradient of one task alone.
-        """
-        if task_steps:
-            raise ValueError(
-                'CosRegOptimWrapper compares task gradients of the same step; it needs joint '
-                'training (train_cfg.type JointTrainLoop)'
-            )
-        super().begin_training(model, done, total, sub_steps, task_steps)
+    @classmethod
+    def why_joint_only(cls, cfg: Mapping[str, Any]) -> str:
+        """A step of round-robin training has the gradient of one task alone."""
+        return f'CosReg compares task gradients of the same step, {JOINT}'
 
     def update_tasks(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Back-propagate the loss with the squared cosines, and update.

@@ -12,9 +12,10 @@ from mmgradsplit.registry import OPTIM_WRAPPERS
 from mmgradsplit.utils.mmengine_private import counted
 
 from .gradients import average_gradients, trained
-from .weightings import Weighting
+from .weightings import Weighting, weighting_needs
 
 SHARED = 'shared'
+JOINT = 'so it needs joint training (train_cfg.type JointTrainLoop)'
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -51,18 +52,34 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
         task_steps: Whether each step is of one task, as in round-robin training; told by the loop.
         constructor: Registered name of what builds it.
         config_keys: Keys of its config that its constructor, rather than itself, takes.
+        joint_only: Why it needs joint training, in words; empty if it does not.
     """
 
     by_task = False
     task_steps = False
     constructor = 'mmgradsplit.MultiTaskOptimWrapperConstructor'
     config_keys: tuple[str, ...] = ()
+    joint_only = ''
 
     def __init__(self, bases: Mapping[str, OptimWrapper], model: Any, weighting: Weighting) -> None:
         super().__init__(**bases)
         self.tasks = list(model.tasks)
         self.weighting = weighting
         self._resumed: dict[str, int] = {}
+
+    @classmethod
+    def why_joint_only(cls, cfg: Mapping[str, Any]) -> str:
+        """Why a config of this wrapper needs joint training, in words; empty if it does not.
+
+        Args:
+            cfg: ``optim_wrapper`` of a config.
+        """
+        if 'losses' in weighting_needs(cfg.get('weighting')):
+            return (
+                f'the weighting {cfg["weighting"]["type"]} compares the losses of all tasks before '
+                f'and after one update, {JOINT}'
+            )
+        return ''
 
     @property
     def base(self) -> OptimWrapper:
@@ -101,13 +118,15 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
         Raises:
             ValueError: If the method does not go with this kind of training.
         """
-        self.task_steps = self.weighting.task_steps = task_steps
-        if 'losses' in self.needs and (task_steps or self.by_task):
+        if task_steps and self.joint_only:
+            raise ValueError(f'optim_wrapper: {self.joint_only}')
+        if self.by_task and 'losses' in self.needs:
             raise ValueError(
                 f'optim_wrapper.weighting ({self.weighting}) compares the losses of all tasks '
-                f'before and after one update, but this training updates task by task; take joint '
-                f'training without a relation mask, or another weighting'
+                f'before and after one update, but a relation mask lets each task have its own; '
+                f'take another weighting'
             )
+        self.task_steps = self.weighting.task_steps = task_steps
         number = self.updates(sub_steps)
         for name, wrapper in self.counters().items():
             before = self._resumed.get(name, done * number)
@@ -180,7 +199,9 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
 
     def weigh(self, losses: Mapping[str, Tensor]) -> Tensor:
         """What the weighting makes of the task losses, in single precision or better."""
-        return self.weighting(in_single_precision(losses))
+        device = next(iter(losses.values())).device.type
+        with torch.autocast(device, enabled=False):
+            return self.weighting(in_single_precision(losses))
 
     def logs(self, total: Tensor) -> dict[str, Tensor]:
         """What is logged of a step."""
@@ -208,9 +229,15 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
         alone = list(self.optim_wrappers) == [SHARED]
         return self.base.get_momentum() if alone else super().get_momentum()
 
+    @property
+    def method(self) -> str:
+        """What it is, for messages and checkpoints."""
+        return f'{type(self).__name__} with {self.weighting}'
+
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs: tasks, optimizers, counts, and the weighting."""
         return dict(
+            method=self.method,
             tasks=self.tasks,
             optimizers=super().state_dict(),
             counts={name: counted(wrapper) for name, wrapper in self.counters().items()},
@@ -221,9 +248,16 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
         """Load what :meth:`state_dict` returned.
 
         Raises:
-            ValueError: If it is of other tasks, optimizers or of another method.
+            ValueError: If it is of another method, of other tasks, optimizers or parameters.
         """
-        tasks, optimizers = state_dict.get('tasks'), state_dict.get('optimizers', {})
+        method = state_dict.get('method', "mmengine's OptimWrapper")
+        if method != self.method:
+            raise ValueError(
+                f'the checkpoint has the state of {method}, but this config has {self.method}; '
+                f'resume with the optim_wrapper that wrote it, or start from its weights with '
+                f'load_from'
+            )
+        tasks, optimizers = state_dict['tasks'], state_dict['optimizers']
         if tasks != self.tasks:
             raise ValueError(
                 f'the checkpoint has the tasks {tasks}, whose order is that of the filter groups, '
@@ -234,15 +268,15 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
                 f'the checkpoint has optimizers {sorted(optimizers)}, but this config has '
                 f'{sorted(self.optim_wrappers)}; resume with the optim_wrapper that wrote it'
             )
-        super().load_state_dict(optimizers)
-        self._resumed = dict(state_dict['counts'])
         try:
-            self.weighting.load_state_dict(state_dict['weighting'])
-        except RuntimeError as error:  # torch's, of keys or shapes
+            super().load_state_dict(optimizers)
+        except ValueError as error:  # torch's, of parameter groups
             raise ValueError(
-                f'the checkpoint has the state of another weighting than {self.weighting}; resume '
-                f'with the optim_wrapper that wrote it, or start from its weights with load_from'
+                f'the checkpoint has the state of optimizers of other parameters: {error}; resume '
+                f'with the config that wrote it, or start from its weights with load_from'
             ) from error
+        self.weighting.load_state_dict(state_dict['weighting'])
+        self._resumed = dict(state_dict['counts'])
 
 
 def in_single_precision(losses: Mapping[str, Tensor]) -> dict[str, Tensor]:

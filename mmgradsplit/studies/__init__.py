@@ -1,11 +1,10 @@
 """Many trainings by one command, and what is made of them: seeds, comparisons, relations."""
 
 from .comparison import compare_methods
-from .relation_agreement import compare_relations
 from .relation_estimation import estimate_relations
+from .relation_files import compare_relations, sweep_thresholds
 from .report import report
 from .seeds import train_seeds
-from .threshold_sweep import sweep_thresholds
 
 __all__ = [
     'compare_methods',

@@ -1,7 +1,4 @@
-"""What the tools that measure by many trainings share: the metric of each task, and provenance.
-
-May import all of mmgradsplit.
-"""
+"""What of a config is measured: its tasks and their metrics; and where a measurement comes from."""
 
 import hashlib
 import json
@@ -15,6 +12,22 @@ from typing import Any
 from mmengine.config import Config
 
 PACKAGES = ('mmgradsplit', 'torch', 'mmengine', 'mmcv', 'mmpretrain', 'mmpose', 'mmseg')
+
+
+def several_tasks(cfg: Config, why: str) -> list[str]:
+    """The tasks of a config.
+
+    Args:
+        cfg: The config.
+        why: Why there must be several, for the message.
+
+    Raises:
+        ValueError: If there are fewer than two.
+    """
+    tasks = list(cfg.get('model', {}).get('tasks', {}))
+    if len(tasks) < 2:
+        raise ValueError(f'{why}: model.tasks must have at least two, got {tasks}')
+    return tasks
 
 
 def metric_by_task(names: Sequence[str], tasks: Sequence[str], where: str) -> dict[str, str]:
@@ -37,19 +50,22 @@ def metric_by_task(names: Sequence[str], tasks: Sequence[str], where: str) -> di
     return found
 
 
-def references_of(cfg: Config) -> tuple[list[str], set[str]]:
-    """The metrics that ``val_cfg.references`` names, and of which of them a lower value is better.
-
-    Args:
-        cfg: Config of all tasks.
-    """
-    references = (cfg.get('val_cfg') or {}).get('references') or {}
-    lower = {
-        name
-        for name, value in references.items()
-        if isinstance(value, Mapping) and value.get('lower_is_better', False)
+def references_of(cfg: Config) -> dict[str, dict[str, Any]]:
+    """The single-task references of a config: ``value`` and ``lower_is_better`` of each metric."""
+    given = (cfg.get('val_cfg') or {}).get('references') or {}
+    return {
+        name: dict(
+            value=value['value'] if isinstance(value, Mapping) else value,
+            lower_is_better=isinstance(value, Mapping) and value.get('lower_is_better', False),
+        )
+        for name, value in given.items()
     }
-    return list(references), lower
+
+
+def lower_is_better(cfg: Config) -> frozenset[str]:
+    """The metrics of which the references of a config say that a lower value is better."""
+    references = references_of(cfg)
+    return frozenset(name for name, of in references.items() if of['lower_is_better'])
 
 
 def provenance(

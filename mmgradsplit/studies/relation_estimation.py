@@ -1,37 +1,37 @@
-"""Measures the relations between tasks: what tools/estimate_relations.py and a notebook call.
-
-May import all of mmgradsplit.
-"""
+"""Measures the relations between tasks: what tools/estimate_relations.py and a notebook call."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
-from mmgradsplit.apis.preparation import prepare, use_mixed_precision
+from mmgradsplit.apis.methods import use_method, wrapper_class
 from mmgradsplit.apis.tasks import select_tasks
 from mmgradsplit.functional import (
+    THRESHOLD,
     by_name,
     by_task,
     relation_mask,
     relative_change,
     summarize_changes,
 )
+from mmgradsplit.optim import GradSplitOptimWrapper
 from mmgradsplit.utils import write_json
+from mmgradsplit.utils.tables import TextTable
 from mmgradsplit.visualization import draw_relations, save_figure
 
-from .measured import metric_by_task, provenance, references_of
-from .ownership import config_content, owned
-from .trainings import Training, run_trainings
+from .measured import lower_is_better, metric_by_task, provenance, references_of, several_tasks
+from .study import Study, config_content
+from .trainings import Training
 
 FILE = 'relations.json'
 PICTURE = 'relations.png'
+# What a GradSplitOptimWrapper adds to the multi-head baseline beside the mask.
+BESIDE_THE_MASK = ('drop_grad', 'aggregator', 'weighting')
 
 
 def estimate_relations(
@@ -41,17 +41,12 @@ def estimate_relations(
     repeat: int = 1,
     metrics: Sequence[str] | None = None,
     threshold: float | None = None,
-    gpus: Sequence[str] = (),
-    processes: int | None = None,
-    amp: bool = False,
-    cfg_options: Mapping[str, Any] | None = None,
-    console: Console | None = None,
+    **options: Any,
 ) -> Path:
     """Measure ``A[t' -> t]`` for all pairs of tasks of a multi-task config (GradSplit, 3.1).
 
     T single-task and T(T-1)/2 two-task networks are trained, as multi-head baselines and with the
-    config's own schedule. Each is validated once, after its last epoch. What was finished in an
-    earlier call is not trained again. The folder holds in the end ``relations.json``, which
+    config's own schedule. The folder holds in the end ``relations.json``, which
     ``optim_wrapper.relations`` reads, and ``relations.png``.
 
     Args:
@@ -60,12 +55,10 @@ def estimate_relations(
         repeat: Number of seeds, from ``randomness.seed`` of the config on (0 if it has none).
         metrics: The accuracy of each task, as ``task/metric``. By default, what
             ``val_cfg.references`` names, the first of each task.
-        threshold: Of the relation mask; by default, the config's.
-        gpus: GPUs to spread the trainings over.
-        processes: Trainings at once; by default, one a GPU.
-        amp: Mixed precision, see :func:`~mmgradsplit.apis.preparation.use_mixed_precision`.
-        cfg_options: Values for keys of the config.
-        console: For progress and the table.
+        threshold: Of the relation mask; by default, the config's, else
+            :data:`~mmgradsplit.functional.THRESHOLD`.
+        **options: ``gpus``, ``processes``, ``amp``, ``cfg_options`` and ``console``, see
+            :class:`~mmgradsplit.studies.study.Study`.
 
     Returns:
         The path of ``relations.json``.
@@ -76,90 +69,88 @@ def estimate_relations(
         BlockingIOError: If another process works in the folder.
         RuntimeError: If trainings failed; what was finished stays.
     """
-    console = console or Console()
     if out is None:
         if isinstance(config, Config):
             raise ValueError('out: a config without a file needs a folder for the results')
         out = Path('work_dirs', f'{Path(config).stem}_relations')
-    if repeat < 1:
-        raise ValueError(f'--repeat must be at least 1, got {repeat}')
-    root = Path(out)
-    cfg = prepare(config, root, cfg_options)
-    tasks = list(cfg.get('model', {}).get('tasks', {}))
-    if len(tasks) < 2:
-        raise ValueError(
-            f'relations are between tasks: model.tasks must have at least two, got {tasks}'
-        )
-    references, lower = references_of(cfg)
-    first = [names[0] for names in by_task(references).values()]
+    study = Study(out, repeat, **options)
+    cfg = study.prepare(config)
+    tasks = several_tasks(cfg, 'relations are between tasks')
+    first = [names[0] for names in by_task(references_of(cfg)).values()]
     where = 'in val_cfg.references or by --metrics'
     main = metric_by_task(first if metrics is None else metrics, tasks, where)
-    wrapper = cfg.get('optim_wrapper', {})
     if threshold is None:
-        threshold = float(wrapper.get('threshold', -0.01))
-    if 'relations' in wrapper:
-        wrapper['relations'] = 'all'  # these networks are multi-head baselines
-    if amp:
-        use_mixed_precision(cfg)
+        threshold = float(cfg.optim_wrapper.get('threshold', THRESHOLD))
+    use_multi_head(cfg)
+    study.set_precision(cfg)
 
-    content = config_content(cfg)
-    trainings = plan_trainings(cfg, tasks, repeat)
-    with owned(root, {'+'.join(tasks): content}, '--out'):
-        results = run_trainings(trainings, root, gpus, processes, console)
+    content, seeds, root = config_content(cfg), study.seeds(cfg), study.root
+    with study.owned({'+'.join(tasks): content}):
+        results = study.run(plan_trainings(cfg, tasks, seeds))
         accuracies = {
             (t.name, t.seed): {
                 main[task]: _accuracy(t, r, main[task], root) for task in t.cfg.tasks
             }
             for t, r in results.items()
         }
-        seeds = sorted({t.seed for t in trainings})
-        changes = _changes(accuracies, tasks, seeds, main, lower, root)
+        changes = _changes(accuracies, tasks, seeds, main, lower_is_better(cfg), root)
         mean, spread, settled = summarize_changes(changes, threshold)
         mask = relation_mask(mean, threshold)
-        path = root / FILE
-        write_json(
-            path,
-            dict(
-                relations=by_name(mean, tasks),
-                spread=by_name(spread, tasks) if repeat > 1 else None,
-                unsettled=[name for name, ok in by_name(settled, tasks).items() if not ok]
-                if repeat > 1
-                else None,
-                threshold=threshold,
-                negative=[name for name, kept in by_name(mask.T, tasks).items() if not kept],
-                accuracies={
-                    f'{name}, seed {seed}': values for (name, seed), values in accuracies.items()
-                },
-                provenance=provenance(cfg, content, seeds),
-            ),
-        )
         unsettled = ~settled if repeat > 1 else None
+        found = dict(
+            relations=by_name(mean, tasks),
+            spread=None if unsettled is None else by_name(spread, tasks),
+            unsettled=None if unsettled is None else _names(unsettled, tasks),
+            threshold=threshold,
+            negative=_names(~mask.T, tasks),
+            accuracies={f'{name}, seed {seed}': of for (name, seed), of in accuracies.items()},
+            provenance=provenance(cfg, content, seeds),
+        )
+        write_json(root / FILE, found)
         save_figure(draw_relations(mask, tasks, mean, threshold, unsettled), root / PICTURE)
-    console.print(relation_table(mean, mask, tasks, threshold, spread, unsettled))
-    console.print(f'Relations: {path}\nHeat map: {root / PICTURE}')
-    return path
+    study.console.print(
+        relation_table(mean, mask, tasks, threshold, spread, unsettled).for_terminal()
+    )
+    study.console.print(f'Relations: {root / FILE}\nHeat map: {root / PICTURE}')
+    return root / FILE
 
 
-def plan_trainings(cfg: Config, tasks: Sequence[str], repeat: int) -> list[Training]:
+def use_multi_head(cfg: Config) -> None:
+    """Let a config train the multi-head baseline: every filter by every task, nothing else.
+
+    GradSplit's optimizers, its update and the modules that it splits stay; everything else becomes
+    the method ``uniform``.
+
+    Args:
+        cfg: The config; it changes.
+    """
+    wrapper = cfg.optim_wrapper
+    kind = wrapper_class(wrapper)
+    if isinstance(kind, type) and issubclass(kind, GradSplitOptimWrapper):
+        wrapper['relations'] = 'all'
+        for key in BESIDE_THE_MASK:
+            wrapper.pop(key, None)
+        cfg.train_cfg.pop('allocator', None)
+    else:
+        use_method(cfg, 'uniform')
+
+
+def plan_trainings(cfg: Config, tasks: Sequence[str], seeds: Sequence[int]) -> list[Training]:
     """The single-task and two-task trainings that the relations need.
 
     Args:
         cfg: Prepared config of all tasks.
         tasks: The tasks, T of them.
-        repeat: Number of seeds.
+        seeds: The seeds, R of them.
 
     Returns:
-        ``repeat * (T + T(T-1)/2)`` trainings, seed after seed.
+        ``R * (T + T(T-1)/2)`` trainings, seed after seed.
     """
-    first = config_content(cfg)['seed']
-    combinations = [*((task,) for task in tasks), *itertools.combinations(tasks, 2)]
-    trainings = []
-    for seed in range(first, first + repeat):
-        for combination in combinations:
-            own = Config(cfg.to_dict(), filename=cfg.filename)
-            select_tasks(own, combination)
-            trainings.append(Training('+'.join(combination), seed, own))
-    return trainings
+    configs = {}
+    for combination in [*((task,) for task in tasks), *itertools.combinations(tasks, 2)]:
+        own = configs['+'.join(combination)] = Config(cfg.to_dict(), filename=cfg.filename)
+        select_tasks(own, combination)
+    return [Training(name, seed, own) for seed in seeds for name, own in configs.items()]
 
 
 def relation_table(
@@ -167,9 +158,9 @@ def relation_table(
     mask: NDArray[np.bool_],
     tasks: Sequence[str],
     threshold: float,
-    spread: NDArray[np.float64] | None = None,
+    spread: NDArray[np.float64],
     unsettled: NDArray[np.bool_] | None = None,
-) -> Table:
+) -> TextTable:
     """Relations as a table, laid out as Table A-1: trained with (row), performance on (column).
 
     Args:
@@ -180,27 +171,33 @@ def relation_table(
         spread: shape [T x T], standard deviation of the changes; NaN where it is not known.
         unsettled: shape [T x T], where the spread does not settle the side of the threshold.
     """
-    table = Table(title=f'Relative change, ↓ negative at the threshold {threshold:g}')
-    table.add_column('trained with')
-    for task in tasks:
-        table.add_column(f'on {task}', justify='right')
+    rows = []
     for row, source in enumerate(tasks):
         cells = []
         for column in range(len(tasks)):
-            if row == column:
-                cells.append('—')
-                continue
             text = f'{100 * changes[row, column]:+.2f}%'
-            if spread is not None and np.isfinite(spread[row, column]):
+            if np.isfinite(spread[row, column]):
                 text += f' ± {100 * spread[row, column]:.2f}'
             text += '' if mask[column, row] else ' ↓'
             if unsettled is not None and unsettled[row, column]:
                 text += ' ?'
-            cells.append(text)
-        table.add_row(source, *cells)
-    if unsettled is not None and unsettled.any():
-        table.caption = '?: the spread over the seeds does not settle the side of the threshold'
-    return table
+            cells.append('—' if row == column else text)
+        rows.append([source, *cells])
+    doubtful = unsettled is not None and unsettled.any()
+    return TextTable(
+        ['trained with', *(f'on {task}' for task in tasks)],
+        rows,
+        words=['trained with'],
+        title=f'Relative change, ↓ negative at the threshold {threshold:g}',
+        note='?: the spread over the seeds does not settle the side of the threshold'
+        if doubtful
+        else '',
+    )
+
+
+def _names(wanted: NDArray[np.bool_], tasks: Sequence[str]) -> list[str]:
+    """The relations at which a matrix of shape [T x T] is true."""
+    return [name for name, of in by_name(wanted, tasks).items() if of]
 
 
 def _accuracy(training: Training, result: Mapping[str, float], metric: str, root: Path) -> float:
@@ -223,7 +220,7 @@ def _changes(
     tasks: Sequence[str],
     seeds: Sequence[int],
     main: Mapping[str, str],
-    lower: set[str],
+    lower: Collection[str],
     root: Path,
 ) -> NDArray[np.float64]:
     """``A[t' -> t]`` of each seed, shape [R x T x T], zero on the diagonal."""

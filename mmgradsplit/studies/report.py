@@ -1,7 +1,4 @@
-"""Finished runs side by side: what tools/analysis_tools/report.py and a notebook call.
-
-May import all of mmgradsplit.
-"""
+"""Finished runs side by side: what tools/analysis_tools/report.py and a notebook call."""
 
 import warnings
 from collections.abc import Sequence
@@ -9,16 +6,16 @@ from pathlib import Path
 from statistics import mean
 
 from mmengine.utils import import_modules_from_strings
-from rich import box
 from rich.console import Console
 from rich.markup import escape
 
 from mmgradsplit.analysis.complexity import measure_complexity
-from mmgradsplit.utils.tables import markdown, print_table
 from mmgradsplit.visualization import Plot, draw_curves, save_figure
 
-from .report_runs import DELTA, FACTORS, FINISHED, Run, find_runs, read_run, task_of
-from .report_table import Row, build_table, group, sum_up, write_csv
+from .measured import lower_is_better
+from .report_runs import FACTORS, Run, find_runs, read_run, task_of
+from .report_table import RunRow, build_table, group, sum_up, write_csv
+from .rows import DELTA, FINISHED
 
 PARAMETERS, FLOPS = '#Param (M)', '#FLOPs (G)'
 SPREAD = 'Where there are several seeds: mean ± standard deviation (n − 1).'
@@ -30,7 +27,7 @@ def report(
     out: str | Path | None = None,
     references: Sequence[str | Path] = (),
     console: Console | None = None,
-) -> list[Row]:
+) -> list[RunRow]:
     """Show finished runs as one table, and their curves.
 
     Runs whose configs differ in the seed alone are one row. A folder that cannot be read is named
@@ -56,7 +53,7 @@ def report(
     if not runs:
         raise FileNotFoundError('no run to report on: ' + '; '.join(problems))
     relative_to, lower = _references(references)
-    lower = lower.union(*(run.lower_is_better for run in runs))
+    lower = lower.union(*(lower_is_better(run.cfg) for run in runs))
     for run in runs:
         if relative_to:
             sum_up(run, relative_to, lower)
@@ -66,7 +63,8 @@ def report(
     notes = [SPREAD] if any(len(row.runs) > 1 for row in rows) else []
     notes += _about_delta_m(runs, relative_to, lower)
     notes += problems
-    print_table(build_table(rows), console)
+    table = build_table(rows)
+    table.show(console)
     for note in notes:
         console.print(escape(note), soft_wrap=True)
     if out is not None:
@@ -74,8 +72,7 @@ def report(
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(rows, folder / 'report.csv')
         save_figure(draw_curves(_plots(rows)), folder / 'curves.png')
-        table = markdown(build_table(rows, box.MARKDOWN))
-        text = '\n\n'.join([table, *notes, '![losses, metrics and weights](curves.png)'])
+        text = '\n\n'.join([table.markdown(), *notes, '![losses, metrics and weights](curves.png)'])
         (folder / 'report.md').write_text(text + '\n', encoding='utf-8')
         console.print(f'Written: report.md, report.csv and curves.png in {folder}')
     return rows
@@ -97,7 +94,7 @@ def _read(work_dirs: Sequence[str | Path]) -> tuple[list[Run], list[str]]:
     return runs, problems
 
 
-def _set_cost(row: Row) -> list[str]:
+def _set_cost(row: RunRow) -> list[str]:
     """Set #Param and #FLOPs of a row; return what is in the way."""
     cfg = row.runs[0].cfg
     try:
@@ -133,7 +130,7 @@ def _references(given: Sequence[str | Path]) -> tuple[dict[str, float], set[str]
                     f"--references: '{run.folder}' is {state}, not a finished single-task run; "
                     'name one, or a value as task/metric=number'
                 )
-            lower |= run.lower_is_better
+            lower |= lower_is_better(run.cfg)
             for name in run.main_metrics:
                 values.setdefault(name, []).append(run.metrics[name])
     return {name: mean(numbers) for name, numbers in values.items()}, lower
@@ -163,7 +160,7 @@ def _about_delta_m(
     ]
 
 
-def _plots(rows: Sequence[Row]) -> list[list[Plot]]:
+def _plots(rows: Sequence[RunRow]) -> list[list[Plot]]:
     """Losses, main metrics and, where there are any, weights, over the iterations, in blocks."""
     runs = [run for row in rows for run in row.runs]
     losses = dict.fromkeys(name for run in runs for name in run.losses)

@@ -1,7 +1,4 @@
-"""Reads what a run has left in its work dir: config, log, metrics, and how far it came.
-
-May import mmengine and the mathematics.
-"""
+"""Reads what a run has left in its work dir: config, log, metrics, and how far it came."""
 
 import json
 import math
@@ -17,11 +14,11 @@ from mmengine.config import Config
 from mmgradsplit.apis.checkpoints import numbered_checkpoints
 from mmgradsplit.functional import by_task
 
+from .measured import references_of
+from .rows import ACC, DELTA, FINISHED
+
 LOGS = '*/vis_data/scalars.json'
 SEED_FOLDER, STAMP_FOLDER = re.compile(r'seed_\d+'), re.compile(r'\d{8}_\d{6}')
-FINISHED = 'finished'
-# What sums up the metrics of all tasks.
-ACC, DELTA = 'acc_mtl', 'delta_m'
 # What a task's loss, or gradient, is multiplied by, in the log as 'weight/task'.
 FACTORS = ('weight', 'aggregator')
 # Keys of a validation's log line that are no metrics.
@@ -64,19 +61,7 @@ class Run:
     @property
     def references(self) -> dict[str, dict[str, Any]]:
         """The config's single-task references: ``value`` and ``lower_is_better`` of each metric."""
-        given = (self.cfg.get('val_cfg') or {}).get('references') or {}
-        return {
-            name: dict(
-                value=value['value'] if isinstance(value, Mapping) else value,
-                lower_is_better=isinstance(value, Mapping) and value.get('lower_is_better', False),
-            )
-            for name, value in given.items()
-        }
-
-    @property
-    def lower_is_better(self) -> set[str]:
-        """The metrics that the config's references mark as such."""
-        return {name for name, entry in self.references.items() if entry['lower_is_better']}
+        return references_of(self.cfg)
 
     @property
     def main_metrics(self) -> list[str]:
@@ -128,9 +113,7 @@ def read_run(folder: Path) -> Run:
     summary, result = _json(folder / 'summary.json'), _json(folder / 'result.json')
     losses: dict[str, Curve] = {}
     weights: dict[str, Curve] = {}
-    history: dict[str, Curve] = {}
-    for name, value in (summary.get('untrained') or {}).items():
-        history[name] = {0: _number(value)}
+    history = {name: {0: _number(of)} for name, of in (summary.get('untrained') or {}).items()}
     seconds, last, epoch = [], 0, 0
     per_epoch = cfg.train_cfg.get('iters_per_epoch')
     by_epoch = cfg.get('default_hooks', {}).get('logger', {}).get('log_metric_by_epoch', True)
@@ -142,17 +125,15 @@ def read_run(folder: Path) -> Run:
             for name, value in line.items():
                 if name.rpartition('/')[2] == 'loss':
                     losses.setdefault(name, {})[last] = _number(value)
-                elif weight := _weight(name):
-                    weights.setdefault(weight, {})[last] = _number(value)
+                elif name.partition('/')[0] in FACTORS:
+                    weights.setdefault(name, {})[last] = _number(value)
         else:
             epoch = int(line['step']) if by_epoch else epoch
             iteration = epoch * per_epoch if by_epoch and per_epoch else last
             for name, value in line.items():
                 if name not in NO_METRICS:
                     history.setdefault(name, {})[iteration] = _number(value)
-    history = {name: dict(sorted(curve.items())) for name, curve in history.items()}
-    losses = {name: dict(sorted(curve.items())) for name, curve in losses.items()}
-    weights = {name: dict(sorted(curve.items())) for name, curve in weights.items()}
+    losses, weights, history = map(_in_order, (losses, weights, history))
     trained = result.get('metrics') or summary.get('trained')
     metrics = trained or {n: list(c.values())[-1] for n, c in history.items() if max(c) > 0}
     config_name = summary.get('config') or next((p.name for p in folder.glob('*.py')), file.name)
@@ -195,19 +176,16 @@ def _state(run: Run, result: bool, summary: Mapping, last: int, validated: int) 
     return f'{", ".join(lost)} is not finite' if lost else FINISHED
 
 
+def _in_order(curves: Mapping[str, Curve]) -> dict[str, Curve]:
+    """Curves with ascending iterations: a run that is resumed does some again."""
+    return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
+
+
 def _name(folder: Path, config_name: str) -> str:
     folder = folder.resolve()
     if SEED_FOLDER.fullmatch(folder.name):
         return folder.parent.name
     return config_name if STAMP_FOLDER.fullmatch(folder.name) else folder.name
-
-
-def _weight(name: str) -> str:
-    """The name of a task's weight in the log: a task step has its own, as ``task/weight``."""
-    if name.partition('/')[0] in FACTORS:
-        return name
-    task, _, last = name.rpartition('/')
-    return f'weight/{task}' if task and last == 'weight' else ''
 
 
 def _lines(logs: Sequence[Path]) -> Iterator[dict[str, Any]]:

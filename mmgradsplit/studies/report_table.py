@@ -1,33 +1,24 @@
-"""The table of finished runs: runs that differ in their seed alone are one row, mean and spread.
+"""The table of finished runs: runs that differ in their seed alone are one row, mean and spread."""
 
-May import the mathematics and rich.
-"""
-
-import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
-
-from rich import box
-from rich.table import Table
 
 from mmgradsplit.functional import acc_mtl, delta_m
-from mmgradsplit.utils.tables import mean_and_spread
+from mmgradsplit.utils.tables import TextTable
 
-from .report_runs import ACC, DELTA, FINISHED, Run, task_of
+from .report_runs import Run, task_of
+from .rows import ACC, DELTA, FINISHED, SECONDS, spread_table
 
 # What of a config does not change what is trained.
 BESIDES = ('work_dir', 'experiment_name', 'launcher', 'randomness', 'resume')
-SECONDS = 'time (s)'
-DECIMALS = {ACC: 4, SECONDS: 3}
 
 
 @dataclass
-class Row:
+class RunRow:
     """Runs of one config over one or several seeds.
 
     Attributes:
@@ -44,6 +35,11 @@ class Row:
     def counted(self) -> list[Run]:
         """The finished runs; where there is none, all of them."""
         return [run for run in self.runs if run.state == FINISHED] or self.runs
+
+    @property
+    def number(self) -> int:
+        """Number of the seeds that count."""
+        return len(self.counted)
 
     @property
     def state(self) -> str:
@@ -63,7 +59,7 @@ class Row:
         return [value for value in found if value is not None]
 
 
-def group(runs: Sequence[Run]) -> list[Row]:
+def group(runs: Sequence[Run]) -> list[RunRow]:
     """Put runs whose configs differ in ``randomness.seed`` alone into one row.
 
     A second run of a seed is a row of its own: it would make the spread look smaller.
@@ -80,7 +76,7 @@ def group(runs: Sequence[Run]) -> list[Row]:
     named = []
     for _, same in rows:
         names = {run.name for run in same}
-        named.append(Row(same[0].name if len(names) == 1 else same[0].config_name, same))
+        named.append(RunRow(same[0].name if len(names) == 1 else same[0].config_name, same))
     taken = [row.name for row in named]
     for row in named:
         if taken.count(row.name) > 1:
@@ -111,7 +107,7 @@ def sum_up(run: Run, references: Mapping[str, float], lower_is_better: Iterable[
         run.metrics[DELTA] = delta_m(measured, own, lower_is_better)
 
 
-def columns_of(rows: Sequence[Row], every: bool = False) -> list[str]:
+def columns_of(rows: Sequence[RunRow], every: bool = False) -> list[str]:
     """Metrics (the main or all), acc_mtl, delta_m, cost and time, as far as any row has them."""
     names: dict[str, None] = {}
     for run in (run for row in rows for run in row.runs):
@@ -121,45 +117,20 @@ def columns_of(rows: Sequence[Row], every: bool = False) -> list[str]:
     return [name for name in names if any(row.values(name) for row in rows)]
 
 
-def build_table(rows: Sequence[Row], style: box.Box = box.HEAVY_HEAD) -> Table:
-    """The table, for the terminal or in Markdown."""
-    table = Table(box=style)
-    in_lines = style is not box.MARKDOWN
-    columns = {
-        name: [mean_and_spread(row.values(name), DECIMALS.get(name, 2)) for row in rows]
-        for name in columns_of(rows)
-    } | {'seeds': [str(len(row.counted)) for row in rows]}
-    table.add_column('run', overflow='fold', min_width=16)
-    for name, texts in columns.items():
-        header = name.replace('/', '\n').replace(' (', '\n(') if in_lines else name
-        least = max(map(len, [*header.split('\n'), *texts]))
-        table.add_column(header, justify='right', no_wrap=True, min_width=least)
-    table.add_column('state', overflow='fold', min_width=10)
-    for i, row in enumerate(rows):
-        mark = 'yellow' if row.state != FINISHED and in_lines else ''
-        table.add_row(row.name, *(texts[i] for texts in columns.values()), row.state, style=mark)
-    return table
+def build_table(rows: Sequence[RunRow]) -> TextTable:
+    """The table of the main metrics."""
+    return spread_table('run', rows, {name: name for name in columns_of(rows)})
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
+def write_csv(rows: Sequence[RunRow], path: Path) -> None:
     """Write the table with every metric: its mean, and its standard deviation with n - 1."""
     columns = columns_of(rows, every=True)
-
-    def cell(statistic: Callable[[list[float]], float], values: list[float], least: int) -> Any:
-        return statistic(values) if len(values) >= least else ''
-
-    with path.open('w', newline='') as file:
-        writer = csv.writer(file)
-        spreads = [f'{name} std' for name in columns]
-        writer.writerow(['run', 'state', 'seeds', *columns, *spreads])
-        for row in rows:
-            values = [row.values(name) for name in columns]
-            writer.writerow(
-                [
-                    row.name,
-                    row.state,
-                    ' '.join(str(run.seed) for run in row.counted),
-                    *(cell(mean, v, 1) for v in values),
-                    *(cell(stdev, v, 2) for v in values),
-                ]
-            )
+    headings = ['run', 'state', 'seeds', *columns, *(f'{name} std' for name in columns)]
+    lines = []
+    for row in rows:
+        seeds = ' '.join(str(run.seed) for run in row.counted)
+        values = [row.values(name) for name in columns]
+        means = [str(mean(of)) if of else '' for of in values]
+        spreads = [str(stdev(of)) if len(of) > 1 else '' for of in values]
+        lines.append([row.name, row.state, seeds, *means, *spreads])
+    path.write_text(TextTable(headings, lines).comma_separated(), encoding='utf-8')

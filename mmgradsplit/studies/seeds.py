@@ -1,47 +1,30 @@
-"""Trains several configs over several seeds: what tools/train_seeds.py and a notebook call.
-
-May import all of mmgradsplit.
-"""
+"""Trains several configs over several seeds: what tools/train_seeds.py and a notebook call."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
+from mmgradsplit.apis.preparation import run_name
+from mmgradsplit.utils.tables import TextTable, mean_and_spread
 
-from mmgradsplit.apis.preparation import prepare, use_mixed_precision
-
-from .ownership import config_content, owned
-from .trainings import Training, run_trainings
+from .study import Study, config_content
+from .trainings import Training
 
 
 def train_seeds(
-    configs: Sequence[str | Path],
-    out: str | Path,
-    *,
-    repeat: int = 3,
-    gpus: Sequence[str] = (),
-    processes: int | None = None,
-    amp: bool = False,
-    cfg_options: Mapping[str, Any] | None = None,
-    console: Console | None = None,
+    configs: Sequence[str | Path], out: str | Path, *, repeat: int = 3, **options: Any
 ) -> dict[str, list[dict[str, float]]]:
-    """Train each config with ``repeat`` seeds; each training is validated once, at its end.
+    """Train each config with several seeds; each training is validated once, at its end.
 
-    The runs are in ``<out>/<name of the config file>/seed_<seed>``. What was finished in an earlier
-    call is not trained again.
+    The runs are in ``<out>/<name>/seed_<seed>``, where the name is that of the config file, with
+    ``_<method>`` where the config says one.
 
     Args:
         configs: Config files, with different names.
         out: Folder of the results.
         repeat: Number of seeds, from ``randomness.seed`` of each config on (0 if it has none).
-        gpus: GPUs to spread the trainings over.
-        processes: Trainings at once; by default, one a GPU.
-        amp: Mixed precision, see :func:`~mmgradsplit.apis.preparation.use_mixed_precision`.
-        cfg_options: Values for keys of all configs.
-        console: For progress and the table.
+        **options: ``gpus``, ``processes``, ``amp``, ``cfg_options`` and ``console``, see
+            :class:`~mmgradsplit.studies.study.Study`.
 
     Returns:
         The metrics of each seed, by the config's name.
@@ -51,49 +34,44 @@ def train_seeds(
         BlockingIOError: If another process works in the folder.
         RuntimeError: If trainings failed; what was finished stays.
     """
-    console = console or Console()
-    root = Path(out)
-    names = [Path(config).stem for config in configs]
+    study = Study(out, repeat, **options)
+    every = [study.prepare(config) for config in configs]
+    names = [run_name(cfg) for cfg in every]
     if len(set(names)) < len(names):
         raise ValueError(
-            f'the configs name the folders of their runs, so they must differ: {names}'
+            f'the configs, and the method that one says, name the folders of their runs, so they '
+            f'must differ: {names}'
         )
-    if repeat < 1:
-        raise ValueError(f'--repeat must be at least 1, got {repeat}')
-    trainings = []
-    content = {}
-    for name, config in zip(names, configs, strict=True):
-        cfg = prepare(config, root, cfg_options)
-        if amp:
-            use_mixed_precision(cfg)
-        content[name] = config_content(cfg)
-        first = content[name]['seed']
-        trainings += [Training(name, seed, cfg) for seed in range(first, first + repeat)]
-    with owned(root, content, '--out'):
-        results = run_trainings(trainings, root, gpus, processes, console)
+    prepared = dict(zip(names, every, strict=True))
+    for cfg in prepared.values():
+        study.set_precision(cfg)
+    trainings = [
+        Training(name, seed, cfg) for name, cfg in prepared.items() for seed in study.seeds(cfg)
+    ]
+    with study.owned({name: config_content(cfg) for name, cfg in prepared.items()}):
+        results = study.run(trainings)
     metrics = {name: [results[t] for t in trainings if t.name == name] for name in names}
-    console.print(seeds_table(metrics))
+    seeds_table(metrics).show(study.console)
     return metrics
 
 
-def seeds_table(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> Table:
-    """Mean and standard deviation (with n - 1) of every metric over the seeds.
+def seeds_table(metrics: Mapping[str, Sequence[Mapping[str, float]]]) -> TextTable:
+    """Mean and standard deviation (with n - 1) of every metric over the seeds, a row each.
 
     Args:
         metrics: The metrics of each seed, by name of the run.
     """
-    table = Table(title='Mean ± standard deviation over the seeds')
-    for column in ('metric', 'run'):
-        table.add_column(column, no_wrap=True)
-    for column in ('mean ± std', 'seeds'):
-        table.add_column(column, justify='right', no_wrap=True)
+    rows = []
     for metric in dict.fromkeys(key for runs in metrics.values() for run in runs for key in run):
         label = metric
         for name, runs in metrics.items():
             values = [run[metric] for run in runs if metric in run]
             if values:
-                spread = f' ± {np.std(values, ddof=1):.3f}' if len(values) > 1 else ''
-                table.add_row(label, name, f'{np.mean(values):.3f}{spread}', str(len(values)))
+                rows.append([label, name, mean_and_spread(values, 3), str(len(values))])
                 label = ''
-        table.add_section()
-    return table
+    return TextTable(
+        ['metric', 'run', 'mean ± std', 'seeds'],
+        rows,
+        words=('metric', 'run'),
+        title='Mean ± standard deviation over the seeds',
+    )

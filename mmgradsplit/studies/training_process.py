@@ -1,25 +1,24 @@
-"""One training in a process of its own: ``python -m mmgradsplit.studies.training_process``.
-
-May import all of mmgradsplit.
-"""
+"""One training in a process of its own: ``python -m mmgradsplit.studies.training_process DIR``."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
+from mmengine.runner import Runner
 
 from mmgradsplit.apis.train import train
 from mmgradsplit.utils import write_json
 
-CONFIG = 'config.py'
-RESULT = 'result.json'
+from .trainings import CONFIG, FAILURE, RESULT
 
 
 def run(folder: Path) -> None:
-    """Train ``config.py`` of a folder to its end, validate once, and write ``result.json``.
+    """Train ``config.py`` of a folder to its end, validate, and write ``result.json``.
 
     A training that was stopped goes on from its newest checkpoint. While another process trains in
-    the folder, this one waits, and then has nothing to do.
+    the folder, this one waits, and then has nothing to do. Where an exception ends the training,
+    ``failure.json`` has its type and message until the next attempt.
 
     Args:
         folder: Work dir of the training.
@@ -27,10 +26,21 @@ def run(folder: Path) -> None:
     with FileLock(folder / '.lock'):
         if (folder / RESULT).is_file():
             return
-        runner = train(folder / CONFIG, work_dir=folder, resume='auto')
-        metrics = {name: float(value) for name, value in runner.val_loop.run().items()}
+        (folder / FAILURE).unlink(missing_ok=True)
+        try:
+            runner = train(folder / CONFIG, work_dir=folder, resume='auto')
+            metrics = {name: float(value) for name, value in _metrics(runner).items()}
+        except Exception as error:
+            write_json(folder / FAILURE, dict(type=type(error).__name__, message=str(error)))
+            raise
         # NaN stays in it, so that who reads it can say which training diverged.
         write_json(folder / RESULT, dict(seed=runner.seed, metrics=metrics))
+
+
+def _metrics(runner: Runner) -> dict[str, Any]:
+    """Those of the validation at the end of the training; of one more, where there was none."""
+    iteration, metrics = getattr(runner.train_loop, 'metrics', None) or (None, {})
+    return metrics if iteration == runner.iter else runner.val_loop.run()
 
 
 if __name__ == '__main__':

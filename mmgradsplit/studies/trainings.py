@@ -1,42 +1,53 @@
-"""Many trainings with one command: one after another, or spread over GPUs, never one twice.
+"""One training of a study: its config and folder, how it is started, and what came of it."""
 
-May import all of mmgradsplit.
-"""
-
-import copy
 import json
-import math
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
-from mmengine.device import get_device
-from mmengine.registry import init_default_scope
+from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from mmengine.runner import Runner
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mmgradsplit.apis.methods import follows_validation
+from mmgradsplit.apis.methods import needs_validation
 from mmgradsplit.registry import ALLOCATORS
+from mmgradsplit.utils import write_atomically
 
-from . import training_process
-from .forked_training import ForkedTraining
-from .training_process import CONFIG, RESULT
-
+PROCESS = f'{__package__}.training_process'
+# Files of a training's folder.
+CONFIG, RESULT, FAILURE, OUTPUT = 'config.py', 'result.json', 'failure.json', 'output.txt'
 # Hooks that only show what was trained.
 SHOWING = ('SummaryHook', 'PanelHook')
-POLL_SECONDS = 1.0
-OUTPUT = 'output.txt'
 LAST_LINES = 12
+# Batches of an epoch of joint training, by the text of train_dataloader.
+_batches: dict[str, int] = {}
 
 
 @dataclass(frozen=True)
+class Failure:
+    """Why a training has no result.
+
+    Attributes:
+        error: Type of the exception that ended its latest attempt; empty if none did, as when the
+            process was killed.
+        text: The last lines of its output.
+    """
+
+    error: str
+    text: str
+
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss was not finite."""
+        return self.error == FloatingPointError.__name__
+
+
+@dataclass(frozen=True, eq=False)
 class Training:
     """One training of many.
 
@@ -62,11 +73,13 @@ class Training:
     @cached_property
     def steps(self) -> int:
         """Steps of the training, the measure of its length."""
-        loop = self.cfg.train_cfg
+        loop, loader = self.cfg.train_cfg, self.cfg.train_dataloader
         per_epoch = loop.get('iters_per_epoch')
         if per_epoch is None:  # joint training: once through the data
-            init_default_scope(self.cfg.default_scope)
-            per_epoch = len(Runner.build_dataloader(self.cfg.train_dataloader))
+            if str(loader) not in _batches:
+                init_default_scope(self.cfg.default_scope)
+                _batches[str(loader)] = len(Runner.build_dataloader(loader))
+            per_epoch = _batches[str(loader)]
         return int(loop.max_epochs * per_epoch * self.steps_per_iteration)
 
     @cached_property
@@ -81,10 +94,10 @@ class Training:
     def write(self, root: Path) -> None:
         """Write the config of the run.
 
-        It is validated once, after its last epoch, whatever ``val_interval`` says, unless its
-        weighting follows the validation.
+        It is validated once, after its last epoch, whatever ``val_interval`` says, unless something
+        in the training follows the validations.
         """
-        cfg = copy.deepcopy(self.cfg)
+        cfg = Config(self.cfg.to_dict(), filename=self.cfg.filename, format_python_code=False)
         cfg.setdefault('randomness', {})
         cfg.randomness['seed'] = self.seed
         if not follows_validation(cfg):
@@ -95,11 +108,25 @@ class Training:
             for hook in cfg.get('custom_hooks') or []
             if str(hook['type']).rpartition('.')[2] not in SHOWING
         ]
+        write_atomically(self.folder(root) / CONFIG, cfg.pretty_text.encode())
+
+    def start(self, root: Path, gpu: str | None = None) -> subprocess.Popen:
+        """Start it in a process of its own, with its output in ``output.txt`` of its folder.
+
+        Args:
+            root: Folder of all trainings.
+            gpu: Name of its GPU; without, the default device.
+        """
+        self.write(root)
         folder = self.folder(root)
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f'partial_{CONFIG}'
-        cfg.dump(partial)
-        os.replace(partial, folder / CONFIG)
+        (folder / FAILURE).unlink(missing_ok=True)  # of an earlier attempt, as is the output
+        with (folder / OUTPUT).open('w') as output:
+            return subprocess.Popen(
+                [sys.executable, '-m', PROCESS, str(folder)],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=os.environ | ({} if gpu is None else {'CUDA_VISIBLE_DEVICES': gpu}),
+            )
 
     def result(self, root: Path) -> dict[str, float] | None:
         """Metrics of the finished training, or None.
@@ -117,6 +144,13 @@ class Training:
                 f"'{path}' is damaged ({error}); remove the file to finish this training again"
             ) from error
 
+    def failure(self, root: Path) -> Failure:
+        """What ended its latest attempt, which left no result."""
+        path, output = self.folder(root) / FAILURE, self.folder(root) / OUTPUT
+        error = json.loads(path.read_text())['type'] if path.is_file() else ''
+        lines = output.read_text(errors='replace').splitlines()
+        return Failure(error, '\n'.join(lines[-LAST_LINES:]))
+
     def done(self, root: Path) -> int:
         """Steps done so far, as the log says."""
         if (self.folder(root) / RESULT).is_file():
@@ -132,149 +166,26 @@ class Training:
         return iteration * self.steps_per_iteration
 
 
-def run_trainings(
-    trainings: Sequence[Training],
-    root: Path,
-    gpus: Sequence[str] = (),
-    processes: int | None = None,
-    console: Console | None = None,
-) -> dict[Training, dict[str, float]]:
-    """Run all trainings that are not finished yet, and return the metrics of all.
+def follows_validation(cfg: Config) -> bool:
+    """Whether something in a training acts upon its validations.
 
-    Each runs in a process of its own, with its output in ``output.txt`` of its folder. One that
-    fails does not stop the others.
-
-    Args:
-        trainings: The trainings.
-        root: Folder of all of them.
-        gpus: Names of the GPUs to spread them over; without, the default device.
-        processes: Trainings at once; by default, one a GPU.
-        console: For progress and results.
-
-    Returns:
-        The metrics of each training.
-
-    Raises:
-        RuntimeError: If trainings failed, after all others have been finished.
+    That is its method, a scheduler that is given the metrics, or a hook that saves the best
+    checkpoint or monitors a metric.
     """
-    failed = try_trainings(trainings, root, gpus, processes, console)
-    raise_failed(failed, len(trainings), root)
-    return {training: training.result(root) or {} for training in trainings}
+    hooks = _typed([cfg.get('default_hooks'), cfg.get('custom_hooks')])
+    kinds = [each['type'] for each in _typed(cfg.get('param_scheduler'))]
+    schedulers = [PARAM_SCHEDULERS.get(kind) if isinstance(kind, str) else kind for kind in kinds]
+    return (
+        needs_validation(cfg)
+        or any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers)
+        or any(hook.get('save_best') or hook.get('monitor') for hook in hooks)
+    )
 
 
-def try_trainings(
-    trainings: Sequence[Training],
-    root: Path,
-    gpus: Sequence[str] = (),
-    processes: int | None = None,
-    console: Console | None = None,
-    others: Sequence[Training] = (),
-) -> dict[Training, str]:
-    """As :func:`run_trainings`, for who goes on where trainings fail.
-
-    Args:
-        trainings: The trainings.
-        root: Folder of all of them.
-        gpus: Names of the GPUs to spread them over; without, the default device.
-        processes: Trainings at once; by default, one a GPU.
-        console: For progress and results.
-        others: What comes before and after: progress and time left are over all.
-
-    Returns:
-        The last lines of the output of each training that failed.
-    """
-    console = console or Console()
-    processes = processes or max(1, len(gpus))
-    waiting = [t for t in trainings if t.result(root) is None]
-    if len(waiting) < len(trainings):
-        console.print(f'{len(trainings) - len(waiting)} of {len(trainings)} are finished already.')
-    running: dict[Training, tuple[subprocess.Popen | ForkedTraining, str | None, float]] = {}
-    failed: dict[Training, str] = {}
-    progress = Progress(
-        TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-        TextColumn('steps, left:'), TimeRemainingColumn(),
-        console=console, speed_estimate_period=900,
-    )  # fmt: skip
-    elsewhere = sum(t.done(root) for t in others)
-    with progress:
-        bar = progress.add_task('', total=sum(t.steps for t in [*trainings, *others]))
-        try:
-            while waiting or running:
-                while waiting and len(running) < processes:
-                    training = waiting.pop(0)
-                    used = [gpu for _, gpu, _ in running.values()]
-                    gpu = min(gpus, key=used.count) if gpus else None
-                    running[training] = (_start(training, root, gpu), gpu, time.monotonic())
-                progress.update(
-                    bar,
-                    completed=elsewhere + sum(t.done(root) for t in trainings),
-                    description=', '.join(t.name for t in running),
-                )
-                time.sleep(POLL_SECONDS)
-                for training, (process, _, begin) in list(running.items()):
-                    if process.poll() is None:
-                        continue
-                    del running[training]
-                    metrics = training.result(root)
-                    minutes = (time.monotonic() - begin) / 60
-                    if metrics is None:
-                        failed[training] = _tail(training.folder(root) / OUTPUT)
-                        console.print(f'[red]{training.title}: failed[/red]')
-                    else:
-                        console.print(f'{training.title}: {_text(metrics)} ({minutes:.1f} min)')
-            completed = elsewhere + sum(t.done(root) for t in trainings)
-            progress.update(bar, completed=completed, description='')
-        finally:
-            for process, _, _ in running.values():
-                process.terminate()
-            for process, _, _ in running.values():
-                process.wait()
-    return failed
-
-
-def raise_failed(failed: Mapping[Training, str], number: int, root: Path) -> None:
-    """Say which trainings failed.
-
-    Args:
-        failed: The last lines of their outputs.
-        number: How many trainings there are in all.
-        root: Folder of all of them.
-
-    Raises:
-        RuntimeError: If any failed.
-    """
-    if failed:
-        texts = [
-            f'--- {training.title} ({training.folder(root) / OUTPUT}):\n{text}'
-            for training, text in failed.items()
-        ]
-        raise RuntimeError(
-            f'{len(failed)} of {number} trainings failed; the others are finished and '
-            f'kept. Mend what the messages say and start again:\n' + '\n'.join(texts)
-        )
-
-
-def _start(training: Training, root: Path, gpu: str | None) -> subprocess.Popen | ForkedTraining:
-    training.write(root)
-    folder = training.folder(root)
-    if get_device() == 'cpu':
-        return ForkedTraining(folder, folder / OUTPUT)
-    env = dict(os.environ)
-    if gpu is not None:
-        env['CUDA_VISIBLE_DEVICES'] = gpu
-    with (folder / OUTPUT).open('a') as output:
-        return subprocess.Popen(
-            [sys.executable, '-m', training_process.__name__, str(folder)],
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=env,
-        )
-
-
-def _tail(path: Path) -> str:
-    return '\n'.join(path.read_text(errors='replace').splitlines()[-LAST_LINES:])
-
-
-def _text(metrics: Mapping[str, float]) -> str:
-    shown = [f'{k} {v:.2f}' for k, v in metrics.items() if '/' in k and math.isfinite(v)]
-    return ', '.join(shown[:6])
+def _typed(part: Any) -> Iterator[Mapping[str, Any]]:
+    """What is to be built in a part of a config: alone, in a list, or by name."""
+    if isinstance(part, Mapping) and 'type' in part:
+        yield part
+    elif isinstance(part, Mapping | list | tuple):
+        for each in part.values() if isinstance(part, Mapping) else part:
+            yield from _typed(each)

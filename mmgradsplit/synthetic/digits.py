@@ -1,9 +1,7 @@
-"""The three-task digits set (GradSplit, supplement C): a digit at a random place on a photograph.
+"""The three-task digits set (GradSplit, supplement C): a digit anywhere on a photograph."""
 
-May import numpy, OpenCV, ``digits_sources`` and ``made``.
-"""
-
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,29 +13,6 @@ from .made import make_folder
 # Share of the digits for training where the source has one set only.
 TRAIN_SHARE = 0.8
 BRIGHTNESS = (200, 255)
-
-
-@dataclass(frozen=True)
-class _Canvas:
-    size: int
-    digit_size: int
-
-    def compose(
-        self, digit: np.ndarray, photo: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Overlay a digit, ``[h, w]``, on a photograph, ``[H, W, 3]``.
-
-        Returns:
-            The picture, ``[size, size, 3]``, and its mask, ``[size, size]``: 1 where the digit is.
-        """
-        picture = cv2.resize(photo, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
-        alpha = np.zeros((self.size, self.size, 1), np.float32)
-        top, left = rng.integers(0, self.size - self.digit_size + 1, size=2)
-        place = slice(top, top + self.digit_size), slice(left, left + self.digit_size), 0
-        alpha[place] = cv2.resize(digit, (self.digit_size, self.digit_size)) / np.float32(255)
-        white = rng.uniform(*BRIGHTNESS)
-        picture = np.rint(picture * (1 - alpha) + white * alpha).astype(np.uint8)
-        return picture, (alpha[..., 0] >= 0.5).astype(np.uint8)
 
 
 def make_digits(
@@ -104,8 +79,8 @@ def make_digits(
         photos, classes = read_cifar10(cifar)
         for stream, (split, number) in enumerate((('train', train), ('test', test)), start=1):
             rng = np.random.default_rng((seed, stream))
-            canvas = _Canvas(size, digit_size)
-            _write_split(folder, split, number, digits[split], photos[split], canvas, rng)
+            compose = partial(_compose, rng, size, digit_size)
+            _write_split(folder, split, number, digits[split], photos[split], compose, rng)
         return dict(photo_classes=classes)
 
     return make_folder(out, arguments, write)
@@ -124,13 +99,30 @@ def _digit_parts(
     return dict(train=only.subset(train), test=only.subset(test))
 
 
+def _compose(
+    rng: np.random.Generator, size: int, digit_size: int, digit: np.ndarray, photo: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Overlay a digit, ``[h, w]``, on a photograph, ``[H, W, 3]``.
+
+    Returns:
+        The picture, ``[size, size, 3]``, and its mask, ``[size, size]``: 1 where the digit is.
+    """
+    picture = cv2.resize(photo, (size, size), interpolation=cv2.INTER_CUBIC)
+    alpha = np.zeros((size, size, 1), np.float32)
+    top, left = rng.integers(0, size - digit_size + 1, size=2)
+    place = slice(top, top + digit_size), slice(left, left + digit_size), 0
+    alpha[place] = cv2.resize(digit, (digit_size, digit_size)) / np.float32(255)
+    picture = picture * (1 - alpha) + rng.uniform(*BRIGHTNESS) * alpha
+    return np.rint(picture).astype(np.uint8), (alpha[..., 0] >= 0.5).astype(np.uint8)
+
+
 def _write_split(
     out: Path,
     split: str,
     number: int,
     digits: LabelledImages,
     photos: LabelledImages,
-    canvas: _Canvas,
+    compose: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     rng: np.random.Generator,
 ) -> None:
     images, masks = out / split / 'images', out / split / 'masks'
@@ -144,7 +136,7 @@ def _write_split(
     lines: dict[str, list[str]] = dict(digit=[], photo=[])
     for i in range(number):
         digit, photo = int(digit_order[i]), int(photo_order[i])
-        picture, mask = canvas.compose(digits.read(digit), photos.read(photo), rng)
+        picture, mask = compose(digits.read(digit), photos.read(photo))
         name = f'{i:05d}.png'
         for folder, content in ((images, picture), (masks, mask)):
             if not cv2.imwrite(str(folder / name), content):

@@ -1,7 +1,4 @@
-"""Readers of MNIST and CIFAR-10 in the forms that users have; each gives labelled images by index.
-
-May import numpy and OpenCV.
-"""
+"""Readers of MNIST and CIFAR-10 in the forms that users have: labelled images by index."""
 
 import gzip
 import io
@@ -184,7 +181,7 @@ def _read_pickles(folder: Path) -> tuple[dict[str, LabelledImages], list[str]]:
 
 
 class _ArrayUnpickler(pickle.Unpickler):
-    """Builds NumPy arrays and plain values only: a data file has no business running code."""
+    """Builds NumPy arrays and plain values only, so that a data file cannot run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module.split('.')[0], name) in {

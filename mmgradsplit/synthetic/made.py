@@ -1,4 +1,4 @@
-"""Folders that a converter makes: whole or not there, never overwritten. Standard library only."""
+"""Folders that a converter makes: whole or not there, never overwritten."""
 
 import json
 import shutil

@@ -1,12 +1,13 @@
 """What several rooms need and none of them owns: files, generators, names, the bare model."""
 
-from .files import write_atomically, write_json
+from .files import config_name, write_atomically, write_json
 from .modules import unwrapped
 from .nearest import did_you_mean
 from .seeding import seed_all
 from .tracing import kept_generators, without_trace
 
 __all__ = [
+    'config_name',
     'did_you_mean',
     'kept_generators',
     'seed_all',

@@ -23,6 +23,11 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
     os.replace(partial, target)
 
 
+def config_name(cfg: Any) -> str | None:
+    """The name of the file that a config was read from, or None where it was made otherwise."""
+    return Path(cfg.filename).name if cfg.filename else None
+
+
 def write_json(path: str | Path, content: Any, **options: Any) -> None:
     """Write a JSON file, indented, by :func:`write_atomically`.
 

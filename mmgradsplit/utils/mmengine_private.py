@@ -5,17 +5,19 @@ mmengine has no public means for these. Each is named with the version that it w
 
 Overridden, or read and written by a subclass:
 
-- ``EpochBasedTrainLoop._epoch``, ``_iter``, ``_max_epochs``, ``_max_iters`` (0.10.7 to 0.10.12): the
-  position of a training loop, by :class:`~mmgradsplit.engine.loops.seeded.SeededTrainLoop`.
-- ``CheckpointHook._save_checkpoint_with_step``, ``_save_best_checkpoint`` (0.10.7 to 0.10.12): by
+- ``EpochBasedTrainLoop._epoch``, ``_iter``, ``_max_epochs``, ``_max_iters`` (0.10.12): the position
+  of a training loop, by :class:`~mmgradsplit.engine.loops.seeded.SeededTrainLoop`.
+- ``BaseDataset._metainfo`` (0.10.12): what a data set tells of itself, of which ``metainfo`` is a
+  copy, by :class:`~mmgradsplit.datasets.Market1501`.
+- ``CheckpointHook._save_checkpoint_with_step``, ``_save_best_checkpoint`` (0.10.12): by
   :class:`~mmgradsplit.engine.hooks.AtomicCheckpointHook`.
 
 Used through the functions below:
 
-- ``OptimWrapper._inner_count`` (0.10.7 to 0.10.12): how many backward passes it has counted.
-- ``BaseModule._params_init_info`` (0.10.7 to 0.10.12): the note of an initialisation that failed.
+- ``OptimWrapper._inner_count`` (0.10.12): how many backward passes it has counted.
+- ``BaseModule._params_init_info`` (0.10.12): the note of an initialisation that failed.
 - The text of NumPy's error for a data set without a sample, which
-  ``BaseDataset._serialize_data`` lets through (0.10.7 to 0.10.12).
+  ``BaseDataset._serialize_data`` lets through (0.10.12).
 """
 
 from mmengine.optim import OptimWrapper

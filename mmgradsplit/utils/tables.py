@@ -1,26 +1,78 @@
-"""Tables of numbers, in a terminal and in Markdown. May import rich."""
+"""Tables of numbers, in a terminal, in Markdown and as CSV."""
 
+import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from statistics import mean, stdev
 
+from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
+from rich.text import Text
 
 
-def print_table(table: Table, console: Console) -> None:
-    """Print a table with whole numbers, even where the terminal is too narrow for it."""
-    needed = Measurement.get(console, console.options.update(max_width=1_000), table).minimum
-    table.width = needed if needed > console.width else None
-    console.print(table, crop=False, soft_wrap=needed > console.width)
+@dataclass(frozen=True)
+class TextTable:
+    """A table of texts.
 
+    Attributes:
+        columns: Headings.
+        rows: A text for each column.
+        words: Headings of the columns that hold words, which stand at the left and may be folded;
+            all others hold numbers.
+        title: What it shows, for the terminal.
+        note: What to know about it, for the terminal.
+        marked: Numbers of the rows that stand out in the terminal.
+    """
 
-def markdown(table: Table) -> str:
-    """A table whose box is ``rich.box.MARKDOWN``, as text."""
-    text = io.StringIO()
-    Console(file=text, width=10_000, color_system=None).print(table)
-    return '\n'.join(line.strip() for line in text.getvalue().splitlines() if line.strip())
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    words: Collection[str] = ()
+    title: str = ''
+    note: str = ''
+    marked: Collection[int] = ()
+
+    def for_terminal(self) -> Table:
+        """The table for rich; long headings are broken, numbers never."""
+        title, note = self.title or None, self.note or None
+        table = Table(title=title, caption=note, caption_justify='left')
+        for name, *texts in zip(self.columns, *self.rows, strict=True):
+            header = name.replace('/', '\n').replace(' (', '\n(')
+            longest = max(map(len, [*header.split('\n'), *texts]))
+            if name in self.words:
+                table.add_column(Text(header), overflow='fold', min_width=min(longest, 16))
+            else:
+                table.add_column(Text(header), justify='right', no_wrap=True, min_width=longest)
+        for number, row in enumerate(self.rows):
+            style = 'yellow' if number in self.marked else ''
+            table.add_row(*map(Text, row), style=style)
+        return table
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        table = Table(box=box.MARKDOWN)
+        for name in self.columns:
+            table.add_column(Text(name), justify='left' if name in self.words else 'right')
+        for row in self.rows:
+            table.add_row(*map(Text, row))
+        text = io.StringIO()
+        Console(file=text, width=10_000, color_system=None).print(table)
+        return '\n'.join(line.strip() for line in text.getvalue().splitlines() if line.strip())
+
+    def comma_separated(self) -> str:
+        """The table as CSV."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator='\n').writerows([self.columns, *self.rows])
+        return text.getvalue()
+
+    def show(self, console: Console) -> None:
+        """Print it with whole numbers, even where the terminal is too narrow for it."""
+        table = self.for_terminal()
+        needed = Measurement.get(console, console.options.update(max_width=1_000), table).minimum
+        table.width = needed if needed > console.width else None
+        console.print(table, crop=False, soft_wrap=needed > console.width)
 
 
 def mean_and_spread(values: Sequence[float], digits: int = 2, sign: str = '') -> str:

@@ -1,4 +1,4 @@
-"""Contexts that leave no trace in training. May import torch and mmengine."""
+"""Contexts that leave no trace in training."""
 
 import random
 from collections.abc import Iterator

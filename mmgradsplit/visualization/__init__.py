@@ -1,7 +1,4 @@
-"""Pictures: one image with all that is predicted of it in a single pass, and the relation mask.
-
-May import the mathematics and the upstream toolboxes' data structures.
-"""
+"""Pictures: of predictions, relations, conflicts and angles of gradients, and curves."""
 
 from .angles import draw_angles
 from .comparison import draw_comparison

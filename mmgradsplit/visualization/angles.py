@@ -1,14 +1,10 @@
-"""Histograms of gradient angles under several allocators (STA, Figures 1 and 2).
-
-May import numpy and matplotlib's object interface (no global state).
-"""
+"""Histograms of gradient angles under several allocators (STA, Figures 1 and 2)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -16,6 +12,7 @@ from numpy.typing import NDArray
 
 from .cells import FAINT, INK
 from .curves import COLOURS
+from .sheet import Sheet
 
 # Inches.
 WIDTH, HEIGHT, LEFT, HEAD, SECTION, MARGIN = 3.5, 2.25, 0.85, 0.5, 0.62, 0.3
@@ -55,20 +52,17 @@ def draw_angles(
     lines = {name: -(-len(panels) // columns) for name, panels in sections.items()}
     width = columns * WIDTH + MARGIN
     height = HEAD + sum(SECTION + HEIGHT * number for number in lines.values()) + 0.15
-    figure = Figure(figsize=(width, height), facecolor='white')
-    FigureCanvasAgg(figure)
-
-    def write(top: float, text: str, **style: Any) -> None:
-        figure.text(MARGIN / width, 1 - top / height, text, va='center', color=INK, **style)
-
-    write(HEAD * 0.6, title or 'Angles between gradients', fontsize=13, fontweight='bold')
+    sheet = Sheet(width, height)
+    heading = title or 'Angles between gradients'
+    sheet.write(MARGIN, HEAD * 0.6, heading, fontsize=13, fontweight='bold')
     if not sections:
-        write(HEAD, 'There is no angle, for every gradient is zero.', fontsize=9.5)
+        nothing = 'There is no angle, for every gradient is zero.'
+        sheet.write(MARGIN, HEAD, nothing, fontsize=9.5)
     top = HEAD
     for name, panels in sections.items():
-        write(top + 0.13, name, fontsize=11, fontweight='bold')
+        sheet.write(MARGIN, top + 0.13, name, fontsize=11, fontweight='bold')
         styles = {label: style for of in panels.values() for label, (_, style) in of.items()}
-        figure.legend(
+        sheet.legend(
             handles=[Patch(label=label, **style) for label, style in styles.items()],
             loc='upper left', bbox_to_anchor=((MARGIN - 0.05) / width, 1 - (top + 0.26) / height),
             ncols=len(styles), frameon=False, fontsize=9.5, labelcolor=INK, borderaxespad=0,
@@ -77,13 +71,10 @@ def draw_angles(
         top += SECTION
         for number, (heading, panel) in enumerate(panels.items()):
             row, column = divmod(number, columns)
-            left, bottom = column * WIDTH + LEFT, height - top - (row + 1) * HEIGHT + 0.5
-            axes = figure.add_axes(
-                (left / width, bottom / height, (WIDTH - LEFT) / width, (HEIGHT - 0.8) / height)
-            )
-            _draw(axes, panel, heading)
+            place = (column * WIDTH + LEFT, top + row * HEIGHT + 0.3)
+            _draw(sheet.place(*place, WIDTH - LEFT, HEIGHT - 0.8), panel, heading)
         top += HEIGHT * lines[name]
-    return figure
+    return sheet
 
 
 def _colours(found: Mapping[str, Any]) -> dict[str, str]:
@@ -161,6 +152,5 @@ def _draw(axes: Axes, panel: Panel, heading: str) -> None:
     axes.tick_params(labelsize=8.5, colors=INK, length=0)
     axes.grid(axis='y', color=FAINT, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ('left', 'bottom'))
-        spine.set_color(FAINT)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.spines[:].set_color(FAINT)

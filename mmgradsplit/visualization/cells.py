@@ -1,7 +1,4 @@
-"""What one task predicts of an image, drawn into one cell of a panel.
-
-May import numpy and matplotlib's object interface.
-"""
+"""What one task predicts of an image, drawn into one cell of a panel."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,8 +94,7 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
     height, width = image.shape[:2]
     axes.imshow(image, interpolation='bicubic', extent=(-0.5, width - 0.5, height - 0.5, -0.5))
     axes.set(xticks=[], yticks=[], xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
-    for spine in axes.spines.values():
-        spine.set_edgecolor(FAINT)
+    axes.spines[:].set_edgecolor(FAINT)
 
 
 def draw_scores(
@@ -124,8 +120,7 @@ def draw_scores(
     for label, i in zip(axes.get_yticklabels(), shown, strict=True):
         label.set_color(RIGHT if i in truth else INK)
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
 
 def draw_keypoints(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:

@@ -1,17 +1,13 @@
-"""``delta_m`` of several methods, with a point a seed and a line at the mean.
-
-May import numpy and matplotlib's object interface (no global state).
-"""
+"""``delta_m`` of several methods, with a point for each seed and a line at the mean."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from .cells import FAINT, INK, RIGHT, STRONG, WRONG
+from .sheet import Sheet
 
 # Inches.
 WIDTH, ROW, HEAD, FOOT, MARGIN, LETTER, NUMBER = 8.0, 0.27, 0.72, 0.62, 0.3, 0.082, 1.25
@@ -23,7 +19,7 @@ LEAST = 1.0  # percent, of the axis
 def draw_comparison(
     values: Mapping[str, Sequence[float]], notes: Mapping[str, str] | None = None, title: str = ''
 ) -> Figure:
-    """Draw a line a method, from top to bottom.
+    """Draw a row for each method, from top to bottom.
 
     Args:
         values: ``delta_m`` in percent of each seed, by method; empty where there is none.
@@ -43,11 +39,8 @@ def draw_comparison(
     left = MARGIN + LETTER * max(map(len, values)) + 0.1
     right = NUMBER + LETTER * max([0, *(len(note) for note in notes.values())])
     width, height = max(WIDTH, left + right + 4), HEAD + ROW * count + FOOT
-    figure = Figure(figsize=(width, height), facecolor='white')
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes(
-        (left / width, FOOT / height, (width - left - right) / width, ROW * count / height)
-    )
+    sheet = Sheet(width, height)
+    axes = sheet.place(left, HEAD, width - left - right, ROW * count)
     every = [value for of in values.values() for value in of]
     low, high = min([0.0, *every]), max([0.0, *every])
     room = 0.04 * max(high - low, LEAST)
@@ -82,12 +75,7 @@ def draw_comparison(
     axes.tick_params(length=0)
     axes.grid(axis='x', color=FAINT, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    lines: tuple[tuple[str, float, dict[str, Any]], ...] = (
-        (title or TITLE, 0.26, dict(fontsize=13, fontweight='bold', color=INK)),
-        (NOTE, 0.53, dict(fontsize=9, color=FAINT)),
-    )
-    for text, top, style in lines:
-        figure.text(MARGIN / width, 1 - top / height, text, va='center', **style)
-    return figure
+    axes.spines[:].set_visible(False)
+    sheet.write(MARGIN, 0.26, title or TITLE, fontsize=13, fontweight='bold')
+    sheet.write(MARGIN, 0.53, NOTE, fontsize=9, color=FAINT)
+    return sheet

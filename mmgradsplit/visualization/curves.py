@@ -1,7 +1,4 @@
-"""Losses, metrics and weights of several runs over the iterations, as small multiples.
-
-May import numpy and matplotlib's object interface.
-"""
+"""Losses, metrics and weights of several runs over the iterations, as small multiples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from .cells import FAINT, INK
+from .sheet import Sheet
 
 # Told apart by those who do not see red and green as different, too.
 COLOURS = ('#2f7fc1', '#e0862f', '#1f9d77', '#c05aa0', '#8a6d3b', '#6f62c9', '#d64545', '#4b5b66')
@@ -68,23 +65,22 @@ def draw_curves(blocks: Sequence[Sequence[Plot]]) -> Figure:
     across = max(1, int((width - 0.4) / (0.65 + 0.085 * max(map(len, names)))))
     top = 0.3 + LEGEND_LINE * -(-len(names) // across)
     height = len(grid) * HEIGHT + top + 0.15
-    figure = Figure(figsize=(width, height), facecolor='white')
-    FigureCanvasAgg(figure)
+    sheet = Sheet(width, height)
     for row, line in enumerate(grid):
         for column, plot in enumerate(line):
             left, bottom = column * WIDTH + 0.65, height - top - (row + 1) * HEIGHT + 0.4
-            axes = figure.add_axes(
+            axes = sheet.add_axes(
                 (left / width, bottom / height, (WIDTH - 0.65) / width, (HEIGHT - 0.75) / height)
             )
             _draw(axes, plot, styles, end)
             if row == len(grid) - 1:
                 axes.set_xlabel('iteration', fontsize=9, color=FAINT)
-    figure.legend(
+    sheet.legend(
         handles=[Line2D([], [], linewidth=2, label=name, **styles[name]) for name in names],
         loc='upper left', bbox_to_anchor=(0.25 / width, 1 - 0.08 / height), ncols=across,
         frameon=False, fontsize=9.5, labelcolor=INK, borderaxespad=0,
     )  # fmt: skip
-    return figure
+    return sheet
 
 
 def _draw(axes: Axes, plot: Plot, styles: Mapping[str, dict[str, Any]], end: int) -> None:
@@ -111,6 +107,5 @@ def _draw(axes: Axes, plot: Plot, styles: Mapping[str, dict[str, Any]], end: int
     axes.tick_params(labelsize=8.5, colors=INK, length=0)
     axes.grid(color=FAINT, alpha=0.25, linewidth=0.6)
     axes.set_axisbelow(True)
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in ('left', 'bottom'))
-        spine.set_color(FAINT)
+    axes.spines[['top', 'right']].set_visible(False)
+    axes.spines[:].set_color(FAINT)

@@ -1,17 +1,13 @@
-"""Relation masks at several thresholds side by side (GradSplit, Figure A-2).
-
-May import numpy and matplotlib's object interface.
-"""
+"""Relation masks at several thresholds side by side (GradSplit, Figure A-2)."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from .cells import FAINT, INK, STRONG, WEAK
+from .sheet import Sheet, draw_square
 
 # Inches.
 SQUARE = 0.5
@@ -38,8 +34,7 @@ def draw_masks(masks: Mapping[float, NDArray[np.bool_]], tasks: Sequence[str]) -
     columns = min(COLUMNS, len(masks))
     rows = -(-len(masks) // columns)
     width, height = columns * cell_width + 0.2, rows * cell_height + 0.45
-    figure = Figure(figsize=(width, height), facecolor='white')
-    FigureCanvasAgg(figure)
+    sheet = Sheet(width, height)
     for index, (threshold, mask) in enumerate(masks.items()):
         if np.shape(mask) != (count, count):
             raise ValueError(
@@ -47,30 +42,20 @@ def draw_masks(masks: Mapping[float, NDArray[np.bool_]], tasks: Sequence[str]) -
                 f'{(count, count)}, but has {np.shape(mask)}'
             )
         row, column = divmod(index, columns)
-        left = column * cell_width + longest + 0.3
-        bottom = height - (row + 1) * cell_height + 0.1
-        axes = figure.add_axes((left / width, bottom / height, side / width, side / height))
+        top = (row + 1) * cell_height - 0.1 - side
+        axes = sheet.place(column * cell_width + longest + 0.3, top, side, side)
         axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
         axes.set_xticks(range(count), tasks, fontsize=9, color=INK, rotation=90)
         axes.set_yticks(range(count), tasks, fontsize=9, color=INK)
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.set_title(f'threshold {threshold:g}', fontsize=10.5, fontweight='bold', color=INK)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
+        axes.spines[:].set_visible(False)
         for i in range(count):
             for j in range(count):
-                negative = not mask[j, i]
-                axes.add_patch(
-                    Rectangle(
-                        (j - 0.45, i - 0.45), 0.9, 0.9,
-                        facecolor=STRONG if negative else '#eef1f3' if i == j else WEAK,
-                    )
-                )  # fmt: skip
-                axes.text(
-                    j, i, '↓' if negative else '—', ha='center', va='center', fontsize=11,
-                    color='white' if negative else FAINT,
-                )  # fmt: skip
+                colour = STRONG if not mask[j, i] else '#eef1f3' if i == j else WEAK
+                text = '—' if mask[j, i] else '↓'
+                draw_square(axes, j, i, text, colour, size=0.9, fontsize=11, ink=FAINT)
     note = '↓ negative relation: trained with (row), performance on (column)'
-    figure.text(0.1 / width, 0.18 / height, note, fontsize=9, color=INK)
-    return figure
+    sheet.write(0.1, height - 0.18, note, fontsize=9, va='baseline')
+    return sheet

@@ -1,7 +1,4 @@
-"""One image, all tasks, a single pass over the shared backbone.
-
-May import torch, mmcv, mmengine and the toolboxes' data structures (when a task needs them).
-"""
+"""One image, all tasks, a single pass over the shared backbone."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

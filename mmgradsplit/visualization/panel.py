@@ -1,7 +1,4 @@
-"""One picture of all that the network says about an image.
-
-May import numpy, matplotlib's object interface (no global state) and this room.
-"""
+"""One picture of all that the network says about an image."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from .cells import FAINT, INK, RIGHT, WRONG, Cell, image_cell, show_image, task_cells
+from .sheet import Sheet
 
 # Inches.
 ROW, STRIP, HEAD, CAPTION, MARGIN, GAP = 4.0, 1.7, 0.45, 0.32, 0.3, 0.25
@@ -70,39 +67,28 @@ def draw_panel(
     width = max(lefts[-1] + widths[-1] + MARGIN, 2 * MARGIN + len(neighbours) * (STRIP / 2 + 0.18))
     strip = STRIP + 2 * CAPTION if neighbours else 0
     height = HEAD + CAPTION + ROW + MARGIN + strip
-    figure = Figure(figsize=(width, height), facecolor='white')
-    FigureCanvasAgg(figure)
-
-    def place(left: float, top: float, wide: float, high: float) -> Any:
-        return figure.add_axes(
-            (left / width, 1 - (top + high) / height, wide / width, high / height)
-        )
-
-    def write(left: float, top: float, text: str, **style: Any) -> None:
-        figure.text(left / width, 1 - top / height, text, va='center', **style)
-
-    write(MARGIN, HEAD * 0.6, title, fontsize=13, fontweight='bold', color=INK)
+    sheet = Sheet(width, height)
+    sheet.write(MARGIN, HEAD * 0.6, title, fontsize=13, fontweight='bold')
     for cell, left, wide in zip(cells, lefts, widths, strict=True):
-        cell.draw(place(left, HEAD + CAPTION, wide, ROW))
-        write(left, HEAD + CAPTION / 2, cell.title, fontsize=11, color=INK, fontweight='bold')
+        cell.draw(sheet.place(left, HEAD + CAPTION, wide, ROW))
+        sheet.write(left, HEAD + CAPTION / 2, cell.title, fontsize=11, fontweight='bold')
 
     if neighbours:
         top = HEAD + CAPTION + ROW + MARGIN
-        write(MARGIN, top, 'nearest in the gallery', fontsize=11, color=INK, fontweight='bold')
+        sheet.write(MARGIN, top, 'nearest in the gallery', fontsize=11, fontweight='bold')
         if any(neighbour.same is not None for neighbour in neighbours):
-            write(MARGIN + 2.0, top, 'same person', fontsize=10, color=RIGHT)
-            write(MARGIN + 3.1, top, 'another person', fontsize=10, color=WRONG)
+            sheet.write(MARGIN + 2.0, top, 'same person', fontsize=10, color=RIGHT)
+            sheet.write(MARGIN + 3.1, top, 'another person', fontsize=10, color=WRONG)
         share = (width - 2 * MARGIN) / len(neighbours)
         for i, neighbour in enumerate(neighbours):
             crop = neighbour.image
             wide = min(STRIP * crop.shape[1] / crop.shape[0], share - 0.15)
-            axes = place(MARGIN + i * share, top + CAPTION / 2, wide, STRIP)
+            axes = sheet.place(MARGIN + i * share, top + CAPTION / 2, wide, STRIP)
             show_image(axes, crop[..., ::-1])
             color = {True: RIGHT, False: WRONG, None: FAINT}[neighbour.same]
-            for spine in axes.spines.values():
-                spine.set(edgecolor=color, linewidth=4)
+            axes.spines[:].set(edgecolor=color, linewidth=4)
             axes.set_xlabel(f'{neighbour.distance:.3f}', fontsize=9, color=INK, labelpad=5)
-    return figure
+    return sheet
 
 
 def _left_edges(cells: Sequence[Cell], widths: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Pictures of what was learned, after training. May import mmengine and the visualization room."""
+"""Pictures of what was learned, after training."""
 
 import logging
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ class PanelHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Draw one panel and the mask in vain."""
+        """Draw one panel and the mask on trial, without writing them."""
         with without_trace(runner):
             for _ in self._maker(runner).panels(1, gallery_size=TRIAL_GALLERY):
                 pass

@@ -1,7 +1,4 @@
-"""Panels of a data set's own images, with the nearest neighbours of those that have a gallery.
-
-May import torch, mmengine and this room.
-"""
+"""Panels of a data set's own images, with the nearest neighbours of those that have a gallery."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -35,7 +32,7 @@ class PanelMaker:
         num_neighbours: Neighbours of a query.
         size: (width, height) that the images are resized to for the network; by default, that of
             the data set's own pipeline.
-        batch_size: Of the gallery.
+        batch_size: Batch size of the gallery.
         num_workers: Processes that read the gallery.
 
     Raises:

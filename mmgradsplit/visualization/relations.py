@@ -1,20 +1,15 @@
-"""The relations between the tasks, and the relation mask, as a heat map (GradSplit, Figure A-2).
-
-May import numpy and matplotlib's object interface (no global state).
-"""
+"""The relations between the tasks, and the relation mask, as a heat map (GradSplit, Figure A-2)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from .cells import FAINT, INK
+from .sheet import Sheet, draw_square
 
 # Inches.
 SQUARE = 1.15
@@ -60,11 +55,8 @@ def draw_relations(
     left, bottom, top = 0.75 + longest, 1.05, 1.75
     width, height = left + count * SQUARE + 0.35, bottom + count * SQUARE + top
     width = max(width, 5.6)
-    figure = Figure(figsize=(width, height), facecolor='white')
-    FigureCanvasAgg(figure)
-    axes = figure.add_axes(
-        (left / width, bottom / height, count * SQUARE / width, count * SQUARE / height)
-    )
+    sheet = Sheet(width, height)
+    axes = sheet.place(left, top, count * SQUARE, count * SQUARE)
     axes.set(xlim=(-0.5, count - 0.5), ylim=(count - 0.5, -0.5))
     axes.set_xticks(range(count), tasks, fontsize=11, color=INK)
     axes.set_yticks(range(count), tasks, fontsize=11, color=INK)
@@ -73,31 +65,23 @@ def draw_relations(
     axes.set_xlabel('performance on', fontsize=11, color=FAINT, labelpad=8)
     axes.set_ylabel('trained with', fontsize=11, color=FAINT, labelpad=8)
     axes.tick_params(length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
+    axes.spines[:].set_visible(False)
 
     colors = _colors(changes, masked, off_diagonal)
     for row in range(count):
         for column in range(count):
             negative = bool(masked[row, column])
-            axes.add_patch(
-                Rectangle(
-                    (column - 0.47, row - 0.47), 0.94, 0.94, facecolor=colors[row, column],
-                    edgecolor=INK, linewidth=2.2 if negative else 0,
-                )
-            )  # fmt: skip
             text = '—' if row == column else _text(changes, row, column, negative)
             if unsettled is not None and unsettled[row, column]:
                 text += ' ?'
-            luminance = colors[row, column, :3] @ (0.3, 0.59, 0.11)
-            axes.text(
-                column, row, text, ha='center', va='center', fontsize=12,
-                color='white' if luminance < 0.5 else INK,
+            ink = draw_square(
+                axes, column, row, text, colors[row, column], fontsize=12,
+                edgecolor=INK, linewidth=2.2 if negative else 0,
             )  # fmt: skip
             if negative:
                 axes.text(
                     column, row + 0.27, '✕ masked', ha='center', va='center', fontsize=8.5,
-                    color='white' if luminance < 0.5 else INK,
+                    color=ink,
                 )  # fmt: skip
 
     title = 'Relation mask' if threshold is None else f'Relation mask, threshold {threshold:g}'
@@ -108,14 +92,10 @@ def draw_relations(
     )
     if unsettled is not None and unsettled.any():
         note += '\n?: the spread over the seeds leaves the side of the threshold open'
-    lines: tuple[tuple[str, float, dict[str, Any]], ...] = (
-        (title, 0.35, dict(fontsize=14, fontweight='bold', color=INK)),
-        (summary, 0.68, dict(fontsize=10.5, color=INK)),
-        (note, height - 0.5, dict(fontsize=9.5, color=INK if masked.any() else FAINT)),
-    )
-    for text, top, style in lines:
-        figure.text(0.35 / width, 1 - top / height, text, va='center', **style)
-    return figure
+    sheet.write(0.35, 0.35, title, fontsize=14, fontweight='bold')
+    sheet.write(0.35, 0.68, summary, fontsize=10.5)
+    sheet.write(0.35, height - 0.5, note, fontsize=9.5, color=INK if masked.any() else FAINT)
+    return sheet
 
 
 def _text(changes: NDArray[np.float64] | None, row: int, column: int, negative: bool) -> str:

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 from toy_joint import TASKS, joint_config
 
-from mmgradsplit.analysis import angle_distributions as gradient_angles
+from mmgradsplit.analysis import gradient_angles
 
 ROOT = Path(__file__).resolve().parents[2]
 

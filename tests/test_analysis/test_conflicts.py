@@ -26,9 +26,10 @@ from toy import (
     toy_loss,
     toy_model,
 )
+from toy_joint import joint_config
 
 from mmgradsplit.analysis.conflicts import measure_cosines, summarize_cosines
-from mmgradsplit.analysis.task_batches import TaskBatches, resized
+from mmgradsplit.analysis.task_batches import TaskBatches, resized, task_dataloaders
 from mmgradsplit.analysis.task_gradients import (
     module_parameters,
     preprocessed,
@@ -204,6 +205,11 @@ def test_a_batch_is_a_function_of_the_position() -> None:
 def test_a_data_set_smaller_than_a_batch_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"task 'a': its data set has 12 samples.*batch of 16"):
         noise('a', samples=16)
+
+
+def test_one_data_set_for_all_tasks_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"it needs a train_dataloader with an entry .*'add'"):
+        task_dataloaders(joint_config(tmp_path), ('add', 'norm'), 'it')
 
 
 @pytest.mark.parametrize(

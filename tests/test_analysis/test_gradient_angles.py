@@ -20,27 +20,21 @@ from test_models.test_sta_mask_rcnn import built, gradients, losses
 from torch import Tensor, nn
 from toy_joint import SIZE, TASKS, joint_config
 
-from mmgradsplit.analysis import angle_distributions as gradient_angles
-from mmgradsplit.analysis.gradient_angles import (
+from mmgradsplit.analysis import gradient_angles
+from mmgradsplit.analysis.angles import (
     AngleMeter,
     Measured,
     build_allocators,
     measure_angles,
 )
 from mmgradsplit.analysis.task_batches import TaskBatches, joint_dataloader
-from mmgradsplit.analysis.task_gradients import (
-    angle_matrix,
-    joint_losses,
-    module_parameters,
-    step_gradients,
-)
+from mmgradsplit.analysis.task_gradients import angle_matrix, module_parameters, step_gradients
 from mmgradsplit.apis import stop_processes, train
 from mmgradsplit.models import MultiTaskModel
+from mmgradsplit.optim import Weighting, build_weighting
 from mmgradsplit.registry import MODELS
 
 HOOK = dict(type='GradientAngleHook', interval=3, repeats=3)
-# Not linear in the task losses.
-WEIGHTING = dict(type='torchjd.STCH', mu=1.0)
 PAIRS = ('add-first', 'add-norm', 'first-norm')
 
 
@@ -48,12 +42,29 @@ def quiet(config: Any, *arguments: Any, **options: Any) -> dict:
     return gradient_angles(config, *arguments, device='cpu', console=Console(quiet=True), **options)
 
 
+def weighted(kind: str, **options: Any) -> dict[str, Any]:
+    """Options of a config that trains by a weighting."""
+    return dict(
+        optim_wrapper__type='MultiTaskOptimWrapper',
+        optim_wrapper__weighting=dict(type=kind, **options),
+    )
+
+
+def weighting_of(cfg: Config, model: Any) -> Weighting:
+    weighting = build_weighting(cfg.optim_wrapper.get('weighting'), list(model.tasks))
+    weighting.link(model.backbone)
+    return weighting.double()
+
+
 def angles_of(cfg: Config, model: nn.Module, *names: Any, batches: int = 6) -> Measured:
     """Angles on the batches of a config's training."""
     allocators = build_allocators(names, list(model.tasks), 'allocators')
     stream = TaskBatches(joint_dataloader(cfg, 'test'), None, cfg.randomness.seed)
     annotations = cfg.train_cfg.get('annotations')
-    return measure_angles(model, stream, allocators, ['backbone'], range(batches), annotations)
+    weighting = weighting_of(cfg, model)
+    return measure_angles(
+        model, weighting, stream, allocators, ['backbone'], range(batches), annotations
+    )
 
 
 def angle(one: np.ndarray, other: np.ndarray) -> float:
@@ -99,8 +110,8 @@ def test_angles_are_those_of_plain_autograd_in_the_training(
         tmp_path,
         train_cfg__allocator=allocator,
         train_dataloader__sampler__shuffle=True,
-        model__weighting=dict(type='UniformWeighting', weights=scales),
         optim_wrapper__optimizer__lr=0.0,  # the training is frozen, too
+        **weighted('UniformWeighting', weights=scales),
     )
     steps: list[dict] = []
     plain = MultiTaskModel.train_step
@@ -193,7 +204,7 @@ def test_stas_angle_is_that_of_the_samples_too(tmp_path: Path) -> None:
                 seen.append(given)
                 yield given
 
-    meter = AngleMeter(model, Recording(), ['backbone'], seed=3)
+    meter = AngleMeter(model, weighting_of(cfg, model), Recording(), ['backbone'], seed=3)
     stream = TaskBatches(joint_dataloader(cfg, ''), 12, 3)
     for i in range(4):
         given = stream.at(i)['joint']
@@ -212,9 +223,10 @@ def test_subsets_of_all_tasks_are_full_tasks(tmp_path: Path) -> None:
     assert (len(steps['within']), len(steps['across'])) == (0, 5)
 
 
-def test_allocators_do_not_see_each_other(tmp_path: Path) -> None:
-    # The weighting has a state, the latest losses.
-    cfg = joint_config(tmp_path, model__weighting=WEIGHTING)
+# The first is not linear in the task losses; both have a state, and the second a layer's gradient.
+@pytest.mark.parametrize('kind', ['torchjd.GeometricMean', 'GradNormWeighting'])
+def test_allocators_do_not_see_each_other(tmp_path: Path, kind: str) -> None:
+    cfg = joint_config(tmp_path, **weighted(kind))
     model = build(cfg, tmp_path).model.train()
     before = copy.deepcopy(model.state_dict())
     alone = angles_of(cfg, model, 'STA')
@@ -224,14 +236,14 @@ def test_allocators_do_not_see_each_other(tmp_path: Path) -> None:
 
 
 def test_the_steps_gradient_is_that_of_a_backward_pass(tmp_path: Path) -> None:
-    cfg = joint_config(tmp_path, model__weighting=WEIGHTING)
+    cfg = joint_config(tmp_path, **weighted('torchjd.STCH', mu=1.0))
     model = build(cfg, tmp_path).model.train()
     data = TaskBatches(joint_dataloader(cfg, ''), None, 0).at(0)['joint']
     data['allocation'] = np.ones((4, 3), dtype=bool)
     parameters = module_parameters(model.backbone, ['backbone', 'conv'])
-    found, loss = joint_losses(model, data)
-    tasks, step = step_gradients(found, loss, TASKS, parameters)
-    model.parse_losses(model(**model.data_preprocessor(data, True), mode='loss'))[0].backward()
+    weighting = weighting_of(cfg, model)
+    tasks, step = step_gradients(model.compute_losses(data).losses, weighting, TASKS, parameters)
+    weighting(model.compute_losses(data).losses).backward()
     expected = torch.cat([p.grad.flatten() for p in model.backbone.parameters()])
     assert list(step) == ['backbone', 'conv']
     for gradient in step.values():
@@ -287,8 +299,9 @@ def test_mask_rcnns_tasks_are_its_losses() -> None:
     expected = {task: plain(task) for task in ('det', 'mask')}
     parameters = module_parameters(ours.backbone, ['backbone'])
     torch.manual_seed(1)
-    task_losses, loss = joint_losses(ours, dict(raw, allocation=np.ones((3, 2), dtype=bool)))
-    tasks, step = step_gradients(task_losses, loss, ours.tasks, parameters)
+    found = ours.compute_losses(dict(raw, allocation=np.ones((3, 2), dtype=bool))).losses
+    uniform = build_weighting(None, ours.tasks, ours.loss_weights)
+    tasks, step = step_gradients(found, uniform, ours.tasks, parameters)
     expected['step'] = expected['det'] + expected['mask']
     for name, gradient in dict(tasks, step=step).items():
         assert (gradient['backbone'] - expected[name]).norm() < 1e-4 * expected[name].norm()
@@ -301,8 +314,8 @@ def hook_config(folder: Path, **options: Any) -> Config:
     cfg = joint_config(
         folder,
         train_cfg__allocator=dict(type='ISTA'),
-        model__weighting=dict(type='torchjd.UW'),
         optim_wrapper__optimizer=dict(type='SGD', lr=0.05, momentum=0.9),
+        **weighted('torchjd.UW'),
         **options,
     )
     cfg.train_dataloader.sampler.shuffle = True
@@ -320,7 +333,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_training_is_bit_for_bit_the_same(tmp_path: Path, watched: Path) -> None:
     run(hook_config(tmp_path), tmp_path)
     bare, ours = load(tmp_path / 'epoch_2.pth'), load(watched / 'epoch_2.pth')
-    assert 'weighting.latest' in bare['state_dict']
+    assert 'latest' in bare['optimizer']['weighting']
     assert_same(ours['state_dict'], bare['state_dict'])
     assert_same(ours['optimizer'], bare['optimizer'])
     bare_losses, our_losses = (
@@ -334,9 +347,15 @@ def test_what_the_hook_writes_is_what_the_tool_measures(tmp_path: Path, watched:
     content = json.loads((watched / 'gradient_angles.json').read_text())
     assert (content['tasks'], content['samples'], content['repeats']) == (list(TASKS), 4, 3)
     assert [m['iteration'] for m in content['measurements']] == [3, 6]
-    # The first measurement sees the first batches, as the tool does.
+    # The first measurement sees the first batches, as the tool does; and the learned weights.
     found = quiet(hook_config(tmp_path), watched / 'epoch_1.pth', tmp_path, batches=3)
     assert content['measurements'][0]['allocators'] == found
+    fresh = load(watched / 'epoch_1.pth')
+    del fresh['optimizer']
+    torch.save(fresh, tmp_path / 'weights.pth')
+    other = quiet(hook_config(tmp_path), tmp_path / 'weights.pth', tmp_path, batches=3)
+    assert other['STA']['backbone']['tasks'] == found['STA']['backbone']['tasks']
+    assert other['STA']['backbone']['steps'] != found['STA']['backbone']['steps']
     lines = [line for line in scalars(watched) if 'angle/STA/backbone/add-norm' in line]
     assert [line['step'] for line in lines] == [3, 6]
     of = found['ISTA']['backbone']
@@ -352,6 +371,13 @@ def test_a_resumed_run_measures_the_same(tmp_path: Path, watched: Path) -> None:
     run(hook_config(tmp_path, custom_hooks=[HOOK]), tmp_path, resume='auto')
     contents = [json.loads((f / 'gradient_angles.json').read_text()) for f in (watched, tmp_path)]
     assert contents[0] == contents[1]
+
+
+def test_the_state_of_another_weighting_is_an_error(tmp_path: Path, watched: Path) -> None:
+    cfg = hook_config(tmp_path)
+    cfg.optim_wrapper.weighting = dict(type='GradNormWeighting')
+    with pytest.raises(ValueError, match=r'another optim_wrapper\.weighting than GradNorm'):
+        quiet(cfg, watched / 'epoch_1.pth', tmp_path, batches=1)
 
 
 @pytest.mark.parametrize(
@@ -400,6 +426,7 @@ def train_rank(rank: int, folder: Path, port: int) -> None:
     cfg.train_dataloader.batch_size = 2
     cfg.train_cfg.max_epochs = 1
     cfg.experiment_name = 'two'
+    cfg.optim_wrapper = dict(optimizer=cfg.optim_wrapper.optimizer)  # mmengine's own
     with quick():
         runner = train(cfg, work_dir=folder, launcher='pytorch')
     del runner

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from fixtures_training import ALL, build, tiny_config, write_data
+from fixtures_training import ALL, build, fails_before_the_first_step, tiny_config, write_data
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
@@ -31,19 +31,6 @@ class SingleTaskModel(BaseModel):
 
     def forward(self, inputs: torch.Tensor, mode: str = 'tensor') -> None:
         raise AssertionError('no step was to be taken')
-
-
-def assert_fails_before_the_first_step(
-    cfg: Config, work_dir: Path, error: type[Exception], message: str
-) -> None:
-    runner = build(cfg, work_dir)
-
-    def train_step(batch: dict, optim_wrapper: object) -> None:
-        raise AssertionError('no step was to be taken')
-
-    runner.model.train_step = train_step
-    with pytest.raises(error, match=message):
-        runner.train()
 
 
 # What is wrong with the config of attribute and parsing, the error, and what it must say.
@@ -138,14 +125,14 @@ def test_config(data: Path, tmp_path: Path, name: str) -> None:
     damage, error, message = CONFIGS[name]
     cfg = tiny_config(data, ('attribute', 'parsing'))
     damage(cfg)
-    assert_fails_before_the_first_step(cfg, tmp_path, error, message)
+    fails_before_the_first_step(cfg, tmp_path, error, message)
 
 
 def test_fewer_filters_than_tasks(data: Path, tmp_path: Path) -> None:
     cfg = tiny_config(data, ALL)
     cfg.model.backbone.update(base_channels=2, stem_channels=2)
     cfg.optim_wrapper.modules = ['layer1']
-    assert_fails_before_the_first_step(
+    fails_before_the_first_step(
         cfg, tmp_path, ValueError,
         r"optim_wrapper\.modules: 'layer1\.0\.conv1' has 2 filters, fewer than the 4 tasks",
     )  # fmt: skip
@@ -165,7 +152,7 @@ def test_empty_data_set(tmp_path: Path) -> None:
     for folder in ('train_images', 'train_labels'):
         for path in (tmp_path / 'data/parsing' / folder).iterdir():
             path.unlink()
-    assert_fails_before_the_first_step(
+    fails_before_the_first_step(
         cfg, tmp_path, ValueError, r'train_dataloader\.parsing\.dataset has no samples; check'
     )
 
@@ -194,7 +181,7 @@ def test_missing_label_map(tmp_path: Path, split: str) -> None:
     missing = tmp_path / f'data/parsing/{split}_labels/11.png'
     missing.unlink()
     image = tmp_path / f'data/parsing/{split}_images/11.png'
-    assert_fails_before_the_first_step(
+    fails_before_the_first_step(
         cfg, tmp_path, FileNotFoundError,
         rf"{split}_dataloader\.parsing: no annotation file '{re.escape(str(missing))}' for the "
         rf"image '{re.escape(str(image))}'",

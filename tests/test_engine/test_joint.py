@@ -1,20 +1,20 @@
 """Joint training, STA and ISTA against the paper's algorithms written out."""
 
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from fixtures_ranks import on_two_ranks
 from fixtures_training import assert_same, build, load, quick, run, scalars
 from mmengine.hooks import EMAHook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
+from torch.optim import SGD
 from toy_joint import TASKS, ToyScenes, ToyStack, ToyTask, joint_config
 
-from mmgradsplit.apis import stop_processes, train
+from mmgradsplit.apis import train
 from mmgradsplit.models import MultiTaskModel
 
 DATA = ToyScenes()
@@ -42,7 +42,10 @@ def initial(cfg: Any, folder: Path) -> dict[str, torch.Tensor]:
 def algorithm(
     weights: dict[str, torch.Tensor], tasks: tuple[str, ...], steps: list[dict], lr: float
 ) -> dict[str, torch.Tensor]:
-    """Algorithm 1 of the paper, sample by sample; a sub-step of Algorithm 2 is the same."""
+    """Algorithm 1 of the paper, sample by sample; a sub-step of Algorithm 2 is the same.
+
+    A step whose allocation is to a single task is that task's step, where each has its own.
+    """
     w = {name: value.clone().requires_grad_() for name, value in weights.items()}
     for step in steps:
         total = torch.zeros((), dtype=torch.float64)
@@ -97,6 +100,29 @@ def test_algorithms_of_the_paper(
         torch.testing.assert_close(value, expected[name].detach(), rtol=1e-12, atol=1e-13)
 
 
+def test_wrappers_by_task_update_in_their_own_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An OptimWrapperDict of mmengine's: a step of each task, on the samples allocated to it."""
+    runner = build(
+        joint_config(tmp_path, TASKS[:2], train_cfg__allocator=dict(type='STA')), tmp_path
+    )
+    before = {name: value.clone() for name, value in runner.model.state_dict().items()}
+    params = list(runner.model.parameters())
+    runner.optim_wrapper = OptimWrapperDict(
+        **{task: OptimWrapper(SGD(params, lr=0.05)) for task in TASKS[:2]}
+    )
+    steps = recorded(monkeypatch)
+    runner.train()
+    assert len(steps) == 2 * 3 * 2
+    for one, other in zip(steps[::2], steps[1::2], strict=True):
+        assert not one['allocation'][:, 1].any() and not other['allocation'][:, 0].any()
+        assert (one['allocation'].sum(1) + other['allocation'].sum(1) == 1).all()
+    expected = algorithm(before, TASKS[:2], steps, lr=0.05)
+    for name, value in runner.model.state_dict().items():
+        torch.testing.assert_close(value, expected[name].detach(), rtol=1e-12, atol=1e-13)
+
+
 def test_heads_see_only_their_samples_and_the_backbone_runs_once(tmp_path: Path) -> None:
     cfg = joint_config(tmp_path, TASKS[:2], train_cfg__allocator=dict(type='ISTA'))
     model = run(cfg, tmp_path).model
@@ -106,8 +132,10 @@ def test_heads_see_only_their_samples_and_the_backbone_runs_once(tmp_path: Path)
     assert max(model.tasks['add'].seen) <= 4
 
 
-def test_full_task_is_the_plain_multi_task_loss(tmp_path: Path) -> None:
-    cfg = joint_config(tmp_path / 'run', optim_wrapper__optimizer=dict(type='Adam', lr=0.01))
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'MultiTaskOptimWrapper'])
+def test_full_task_is_the_plain_multi_task_loss(kind: str, tmp_path: Path) -> None:
+    wrapper = dict(type=kind, optimizer=dict(type='Adam', lr=0.01))
+    cfg = joint_config(tmp_path / 'run', optim_wrapper=wrapper)
     plain = build(joint_config(tmp_path / 'plain'), tmp_path / 'plain').model
     optimizer = torch.optim.Adam(plain.parameters(), lr=0.01)
     for _ in range(2):
@@ -160,10 +188,11 @@ def test_ranks_and_iterations_draw_differently(
         runner = build(cfg, tmp_path / str(rank))
         loop = runner.build_train_loop(runner.cfg.train_cfg)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.cfg.optim_wrapper)
+        loop.begin()
         found = []
         for loop._iter in range(3):
             batch = dict(data_samples=[DATA[i]['data_samples'] for i in range(12)])
-            found += [part['allocation'] for _, part, _ in loop.steps(dict(joint=batch))]
+            found += [step.batch['allocation'] for step in loop.steps(dict(joint=batch))]
         return found
 
     zero, again, one = draws(0), draws(0), draws(1)
@@ -187,6 +216,11 @@ def test_missing_annotations_are_never_allocated(tmp_path: Path) -> None:
     assert [sum(model.tasks[task].seen) for task in TASKS] == [1, 1, 1]
 
 
+def weighted(kind: str, **options: Any) -> dict[str, Any]:
+    """An optimizer wrapper with a weighting."""
+    return dict(type='MultiTaskOptimWrapper', weighting=dict(type=kind, **options))
+
+
 @pytest.mark.parametrize(
     ('options', 'words'),
     [
@@ -206,9 +240,9 @@ def test_missing_annotations_are_never_allocated(tmp_path: Path) -> None:
             dict(model__tasks__norm__data_preprocessor=dict(type='BaseDataPreprocessor')),
             'tasks.norm.data_preprocessor differs',
         ),
-        (dict(model__weighting=dict(type='torchjd.FAMOS')), r"did you mean 'torchjd\.FAMO'"),
+        (dict(optim_wrapper=weighted('torchjd.FAMOS')), r"did you mean 'torchjd\.FAMO'"),
         (
-            dict(model__weighting=dict(type='UniformWeighting', weights=dict(depth=2))),
+            dict(optim_wrapper=weighted('UniformWeighting', weights=dict(depth=2))),
             r"weights names \['depth'\]",
         ),
     ],
@@ -283,9 +317,8 @@ def test_a_preprocessor_that_works_in_place_starts_from_the_same(
 
 
 def test_weights_of_the_losses(tmp_path: Path) -> None:
-    cfg = joint_config(tmp_path, model__weighting=dict(
-        type='UniformWeighting', weights=dict(add=2.0, norm=0.5)
-    ))  # fmt: skip
+    wrapper = weighted('UniformWeighting', weights=dict(add=2.0, norm=0.5))
+    cfg = joint_config(tmp_path, optim_wrapper=wrapper)
     run(cfg, tmp_path)
     for line in scalars(tmp_path):
         parts = [line[f'{task}/loss_square'] for task in TASKS]
@@ -294,14 +327,17 @@ def test_weights_of_the_losses(tmp_path: Path) -> None:
 
 
 def test_uncertainty_weights_are_learned(tmp_path: Path) -> None:
-    cfg = joint_config(tmp_path, model__weighting=dict(type='torchjd.UW'))
+    cfg = joint_config(tmp_path, optim_wrapper=weighted('torchjd.UW'))
     run(cfg, tmp_path)
     lines = scalars(tmp_path)
     # The first loss: 1/2 exp(-s) l + s/2 with s = 0.
     first = sum(lines[0][f'{task}/loss_square'] for task in TASKS)
     assert lines[0]['loss'] == pytest.approx(first / 2, rel=1e-5)
-    learned = load(tmp_path / 'epoch_2.pth')['state_dict']['weighting.scalarizer.log_var']
-    assert (learned != 0).all()
+    saved = load(tmp_path / 'epoch_2.pth')
+    assert (saved['optimizer']['weighting']['scalarizer.log_var'] != 0).all()
+    # The network has no method.
+    plain = build(joint_config(tmp_path), tmp_path).model.state_dict()
+    assert list(saved['state_dict']) == list(plain)
 
 
 def test_gradsplit_masks_the_task_gradients(tmp_path: Path) -> None:
@@ -310,7 +346,6 @@ def test_gradsplit_masks_the_task_gradients(tmp_path: Path) -> None:
         train_cfg__allocator=dict(type='STA'),
         optim_wrapper=dict(
             type='GradSplitOptimWrapper',
-            constructor='GradSplitOptimWrapperConstructor',
             optimizer=dict(type='SGD', lr=0.05),
             relations='none',
             modules=['conv'],
@@ -325,12 +360,6 @@ def test_gradsplit_masks_the_task_gradients(tmp_path: Path) -> None:
     after = run(cfg, tmp_path / 'run').model.state_dict()
     moved = (after['backbone.conv.weight'] != before['backbone.conv.weight']).flatten(1).any(1)
     assert moved.tolist() == [False, False, True, True, False, False]
-
-
-def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(('127.0.0.1', 0))
-        return place.getsockname()[1]
 
 
 # Rank 0 has the even samples. In the second batch rank 1 has no annotation at all.
@@ -351,22 +380,14 @@ def uneven_config(folder: Path, batch_size: int) -> Any:
     return cfg
 
 
-def train_rank(rank: int, folder: Path, port: int) -> None:
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2', MASTER_ADDR='127.0.0.1',
-        MASTER_PORT=str(port), CUDA_VISIBLE_DEVICES='',
-    )  # fmt: skip
-    cfg = uneven_config(folder, batch_size=3)
-    cfg.experiment_name = 'two'
+def train_rank(rank: int, folder: Path) -> None:
     with quick():
-        runner: Runner = train(cfg, work_dir=folder, launcher='pytorch')
+        runner: Runner = train(uneven_config(folder, 3), work_dir=folder, launcher='pytorch')
     torch.save(runner.model.module.state_dict(), folder / f'{rank}.pt')
-    del runner
-    stop_processes()
 
 
 def test_two_processes_equal_one_with_uneven_allocations(tmp_path: Path) -> None:
-    mp.spawn(train_rank, (tmp_path / 'two', free_port()), nprocs=2)
+    on_two_ranks(train_rank, tmp_path / 'two')
     one = run(uneven_config(tmp_path / 'one', batch_size=6), tmp_path / 'one').model.state_dict()
     for rank in (0, 1):
         two = load(tmp_path / f'two/{rank}.pt')

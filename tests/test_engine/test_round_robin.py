@@ -61,32 +61,28 @@ def test_one_step_of_each_task_a_major_iteration(
     assert (runner.iter, runner.epoch) == (6, 2)
 
 
-def test_one_optimizer_a_dict_of_them_and_gradsplit_with_all_relations_agree(
+def test_plain_wrappers_uniform_weights_and_gradsplit_with_all_relations_agree(
     data: Path, tmp_path: Path
 ) -> None:
-    # Plain SGD has no state, so separate optimizers move as one does.
-    def trained(name: str, optim_wrapper: dict | None) -> Runner:
+    """Plain SGD has no state, so separate optimizers move as one does."""
+
+    def trained(name: str, wrapper: dict | None) -> dict[str, torch.Tensor]:
         cfg = tiny_config(data, TWO, val_cfg=None, val_dataloader=None, val_evaluator=None)
         cfg.param_scheduler = None
-        cfg.optim_wrapper = optim_wrapper or PLAIN
+        cfg.optim_wrapper = wrapper or PLAIN
         runner = build(cfg, tmp_path / name)
-        if optim_wrapper is None:
+        if wrapper is None:
             params = list(runner.model.parameters())
             runner.optim_wrapper = OptimWrapperDict(
                 **{task: OptimWrapper(SGD(params, lr=0.01)) for task in TWO}
             )
         runner.train()
-        return runner
+        return runner.model.state_dict()
 
-    one = trained('one', PLAIN).model.state_dict()
-    assert_same(one, trained('dict', None).model.state_dict())
-    split = dict(
-        PLAIN,
-        type='GradSplitOptimWrapper',
-        constructor='GradSplitOptimWrapperConstructor',
-        relations='all',
-    )
-    assert_same(one, trained('split', split).model.state_dict())
+    one = trained('one', PLAIN)
+    assert_same(one, trained('dict', None))
+    assert_same(one, trained('uniform', dict(PLAIN, type='MultiTaskOptimWrapper')))
+    assert_same(one, trained('split', dict(PLAIN, type='GradSplitOptimWrapper', relations='all')))
 
 
 def test_one_optimizer_accumulates_over_task_steps(

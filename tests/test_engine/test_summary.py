@@ -2,25 +2,23 @@
 
 import itertools
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fixtures_ranks import on_two_ranks
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from toy_run import ToyData, ToyError, ToyModel, write_config
 
+from mmgradsplit.apis import train
 from mmgradsplit.engine.hooks.summary import render_table
 from mmgradsplit.registry import HOOKS, MODELS
 
-ROOT = Path(__file__).parents[2]
 RUNS = itertools.count()
 
 
@@ -195,33 +193,14 @@ def test_lower_may_be_better() -> None:
     assert cells(text)[-2] == ['acc_mtl', '-', '1.0000']
 
 
-DISTRIBUTED = """
-import sys
-sys.path.insert(0, {tests!r})
-from mmengine.config import Config
-from mmgradsplit.apis import train
-cfg = Config.fromfile({config!r})
-cfg.custom_hooks = [dict(type='SummaryHook')]
-train(cfg, work_dir={work_dir!r}, launcher='pytorch')
-"""
+def train_rank(rank: int, folder: Path) -> None:
+    cfg = config(folder, dict(type='SummaryHook'), epochs=1, **{'model.type': 'ToyModel'})
+    train(cfg, work_dir=folder / 'run', launcher='pytorch')
 
 
 def test_all_processes_take_part(tmp_path: Path) -> None:
     """Each of two processes has half of the data; the numbers are those of all of it."""
-    script = tmp_path / 'run.py'
-    script.write_text(
-        DISTRIBUTED.format(
-            tests=str(ROOT / 'tests'),
-            config=str(write_config(tmp_path, epochs=1)),
-            work_dir=str(tmp_path / 'run'),
-        )
-    )
-    subprocess.run(
-        [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2',
-         str(script)],
-        env=dict(os.environ, PYTHONPATH=str(ROOT), CUDA_VISIBLE_DEVICES='', OMP_NUM_THREADS='1'),
-        check=True, capture_output=True, timeout=300,
-    )  # fmt: skip
+    on_two_ranks(train_rank, tmp_path)
     data = ToyData()
     x, y = (torch.stack([data[i][key] for i in range(len(data))]) for key in ('x', 'y'))
     state = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=False)['state_dict']

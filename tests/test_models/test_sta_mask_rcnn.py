@@ -7,19 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fixtures_training import run, scalars
+import torch.distributed as dist
+from fixtures_ranks import on_two_ranks
+from fixtures_training import assert_same, load, run, scalars
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
+from toy import assert_same_weights, begin, registered
 
+from mmgradsplit.models import MultiTaskDistributedDataParallel
 from mmgradsplit.registry import MODELS
+from mmgradsplit.utils.mmengine_private import counted
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT.parent / 'shared/data/coco_sample'
 SIDE = 96
+DET = ('loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox')
 
 
 def small(cfg: Config) -> Config:
@@ -36,8 +42,8 @@ def small(cfg: Config) -> Config:
     return cfg
 
 
-def sta_config(name: str = 'sta') -> Config:
-    return small(Config.fromfile(ROOT / f'configs/sta/{name}_mask_rcnn_r50_fpn_1x_coco.py'))
+def sta_config() -> Config:
+    return small(Config.fromfile(ROOT / 'configs/sta/mask_rcnn_r50_fpn_1x_coco.py'))
 
 
 def built(kind: str) -> nn.Module:
@@ -116,12 +122,101 @@ def test_with_all_tasks_for_all_images_it_is_mmdets_own(models: tuple) -> None:
     assert all(same) and len(one) == len(other)
 
 
+BOTH = [(1, 1), (1, 1), (1, 1)]
+SGD = dict(type='SGD', lr=0.01, momentum=0.9, weight_decay=0.01)
+
+
+def step(model: nn.Module, wrapper: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """A training step, whose random numbers are the same each time."""
+    torch.manual_seed(1)
+    return model.train_step(copy.deepcopy(data), optim_wrapper=wrapper)
+
+
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'MultiTaskOptimWrapper'])
+def test_the_tasks_losses_add_up_to_mmdets_own(models: tuple, kind: str) -> None:
+    """Uniformly weighted, losses and weights after two steps are mmdet's bit for bit."""
+    ours, theirs = copy.deepcopy(models)
+    wrapper = registered(ours, kind, optimizer=SGD)
+    begin(ours, wrapper, task_steps=False)
+    plain = registered(theirs, 'OptimWrapper', optimizer=SGD)
+    for number in (1, 4):
+        data = batch(number, number + 1, number + 2)
+        logs = step(ours, wrapper, dict(data, allocation=allocation(*BOTH)))
+        expected = step(theirs, plain, data)
+        assert torch.equal(logs['loss'], expected['loss'])
+        assert torch.equal(logs['det/loss'] + logs['mask/loss'], expected['loss'])
+        assert set(logs) == {*expected, 'det/loss', 'mask/loss'}
+    assert_same_weights(ours, theirs)
+
+
+def test_it_is_trained_by_a_weighting(models: tuple) -> None:
+    """Uncertainty weighting is in the wrapper: the network has no more parameters than before."""
+    model = copy.deepcopy(models[0])
+    wrapper = registered(
+        model, 'MultiTaskOptimWrapper', optimizer=SGD, weighting=dict(type='torchjd.UW')
+    )
+    begin(model, wrapper, task_steps=False)
+    data = dict(batch(1, 2, 3), allocation=allocation((1, 0), (1, 1), (0, 1)))
+    logs = step(model, wrapper, data)
+    # 1/2 exp(-s) l + s/2 of each task, with s = 0.
+    torch.testing.assert_close(logs['loss'], (logs['det/loss'] + logs['mask/loss']) / 2)
+    (learned,) = wrapper.weighting.parameters()
+    # One step of SGD along the derivative, 1/2 - l/2.
+    losses = torch.stack([logs['det/loss'], logs['mask/loss']])
+    torch.testing.assert_close(learned.detach(), 0.01 * (losses - 1) / 2)
+    assert list(model.state_dict()) == list(models[1].state_dict())
+
+
+def on_rank(rank: int, folder: Path) -> None:
+    """Each rank has one image; a task has an image on both, on one, or on none."""
+    dist.init_process_group('gloo')
+    model = built('mmgradsplit.STAMaskRCNN')
+    network = MultiTaskDistributedDataParallel(module=model, broadcast_buffers=False)
+    wrapper = registered(
+        network, 'MultiTaskOptimWrapper', optimizer=SGD, weighting=dict(type='torchjd.UW')
+    )
+    begin(network, wrapper, task_steps=False)
+    found: list[dict[str, Tensor]] = []
+    plain = wrapper.update_tasks
+
+    def update_tasks(handed: dict[str, Tensor]) -> dict[str, Tensor]:
+        found.append({task: loss.detach() for task, loss in handed.items()})
+        return plain(handed)
+
+    wrapper.update_tasks = update_tasks
+    for given in PLACED:
+        rows = allocation(*given)
+        data = dict(batch(rank + 1), allocation=rows[rank : rank + 1], counts=rows.sum(0))
+        step(network, wrapper, data)
+    torch.save((found, model.state_dict(), wrapper.state_dict()), folder / f'{rank}.pt')
+
+
+PLACED = [[(1, 0), (0, 1)], [(0, 0), (1, 0)], [(1, 1), (0, 1)], [(0, 1), (0, 1)]]
+
+
+def test_two_ranks_hand_over_the_mean_over_the_ranks(tmp_path: Path) -> None:
+    on_two_ranks(on_rank, tmp_path)
+    found, weights, state = load(tmp_path / '0.pt')
+    assert_same((found, weights, state), load(tmp_path / '1.pt'))
+    assert [list(handed) for handed in found] == [
+        ['det', 'mask'], ['det'], ['det', 'mask'], ['mask'],
+    ]  # fmt: skip
+    # The first step, from the first weights: a rank without images of a task adds nothing.
+    model = built('mmdet.MaskRCNN')
+    for rank, (task, names) in enumerate({'det': DET, 'mask': ('loss_mask',)}.items()):
+        torch.manual_seed(1)
+        prepared = model.data_preprocessor(batch(rank + 1), True)
+        alone = losses(model, prepared)
+        expected = sum(alone[name].mean() for name in names).detach() / 2
+        torch.testing.assert_close(found[0][task], expected)
+
+
 def test_an_image_has_only_its_allocated_losses(models: tuple) -> None:
     ours, theirs = models
     found = losses(ours, batch(1, 2, 3), allocation=allocation((1, 0), (0, 1), (0, 1)))
     det = losses(theirs, batch(1))
     mask = losses(theirs, batch(2, 3))
-    for key in ('loss_rpn_cls', 'loss_rpn_bbox', 'loss_cls', 'loss_bbox'):
+    for key in DET:
         torch.testing.assert_close(found[key], det[key], msg=key)
     torch.testing.assert_close(found['loss_mask'], mask['loss_mask'])
 
@@ -164,8 +259,8 @@ def test_heads_that_it_does_not_know() -> None:
 
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason='needs the COCO images of ../shared')
 @pytest.mark.parametrize(('name', 'steps'), [('sta', 1), ('ista', 2)])
-def test_the_configs_train_on_coco_images(name: str, steps: int, tmp_path: Path) -> None:
-    cfg = sta_config(name)
+def test_the_config_trains_on_coco_images(name: str, steps: int, tmp_path: Path) -> None:
+    cfg = sta_config()
     size = dict(type='Resize', scale=(128, 128), keep_ratio=True)
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.update(batch_size=2, num_workers=0, persistent_workers=False)
@@ -183,9 +278,9 @@ def test_the_configs_train_on_coco_images(name: str, steps: int, tmp_path: Path)
     cfg.visualizer.pop('name')  # mmengine would go on with the visualizer of that name
     cfg.default_hooks.logger.interval = 1
     cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
-    runner = run(cfg, tmp_path)
+    runner = run(cfg, tmp_path, method=name)
     lines = [line for line in scalars(tmp_path) if 'loss' in line]
     assert len(lines) == 2
     seen = {key for line in lines for key in line}
     assert {'loss_rpn_cls', 'loss_cls', 'loss_mask'} <= seen
-    assert runner.optim_wrapper._inner_count == 2 * steps
+    assert counted(runner.optim_wrapper.base) == 2 * steps

@@ -120,19 +120,6 @@ def test_a_task_without_a_sample_is_a_constant_in_the_product() -> None:
     assert leaf.grad.item() == pytest.approx(0.75)  # sqrt(9) / (2 sqrt(4))
 
 
-def test_state_is_in_buffers() -> None:
-    for cfg in (
-        dict(type='AMTLWeighting', references=SINGLE),
-        dict(type='DTPWeighting', metrics=NAMES),
-    ):
-        weighting, other = build_weighting(cfg, TASKS), build_weighting(cfg, TASKS)
-        for number, new in enumerate(ROUNDS):
-            weighting.update(dict(zip(NAMES, new, strict=True)), number)
-        assert not torch.equal(weighting.current(), other.current())
-        other.load_state_dict(weighting.state_dict())
-        assert torch.equal(weighting.current(), other.current())
-
-
 def test_references_that_runs_have_measured(tmp_path: Path) -> None:
     seg, depth = tmp_path / 'seg', tmp_path / 'depth'
     seg.mkdir()

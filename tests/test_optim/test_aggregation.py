@@ -9,6 +9,7 @@ import torch
 import torchjd.aggregation
 from torch import Tensor
 from torchjd.autojac import jac_to_grad, mtl_backward
+from toy import assert_close
 from toy_aggregation import (
     ARGUMENTS,
     gradient,
@@ -18,6 +19,7 @@ from toy_aggregation import (
     task_matrix,
     toy,
     values,
+    weighted,
     wrapper_of,
 )
 from toy_joint import TASKS
@@ -55,7 +57,7 @@ def moved(model: Any, params: Any, step: Callable[[], None]) -> Tensor:
 def test_shared_gradient_is_the_aggregate_of_weighted_task_gradients(
     name: str, weights: dict[str, float]
 ) -> None:
-    model = toy(weighting=dict(type='UniformWeighting', weights=weights))
+    model = toy()
     expected = by_torchjd(name)(task_matrix(model, SAMPLES, factors=weights))
     own = {
         task: weights.get(task, 1.0)
@@ -63,7 +65,8 @@ def test_shared_gradient_is_the_aggregate_of_weighted_task_gradients(
         * gradient(task_loss(model, task, SAMPLES)[0], model.tasks[task].parameters())
         for task in TASKS
     }
-    wrapper = wrapper_of(model, name)
+    weighting = dict(type='UniformWeighting', weights=weights)
+    wrapper = wrapper_of(model, name, weighting=weighting)
     before = {task: values(model.tasks[task].parameters()) for task in TASKS}
     found = moved(model, model.backbone.parameters(), lambda: joint_step(model, wrapper, SAMPLES))
     torch.testing.assert_close(found, expected, **CLOSE)
@@ -82,49 +85,43 @@ def test_shared_gradient_is_the_aggregate_of_weighted_task_gradients(
     ],
 )
 def test_mean_trains_as_without_an_aggregator(weighting: dict | None) -> None:
-    plain, ours = toy(weighting=weighting), toy(weighting=weighting)
+    plain, ours = toy(), toy()
     optimizer = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=0.1)
-    wrappers = [
-        wrapper_of(model, name, optimizer=optimizer, clip_grad=dict(max_norm=0.5))
-        for model, name in ((plain, None), (ours, 'Mean'))
-    ]
+    options = dict(weighting=weighting, optimizer=optimizer, clip_grad=dict(max_norm=0.5))
+    wrappers = [weighted(plain, **options), wrapper_of(ours, 'Mean', **options)]
     for step in range(4):
         for model, wrapper in zip((plain, ours), wrappers, strict=True):
             joint_step(model, wrapper, [step, step + 4, step + 8])
-    for name, value in plain.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[name], value, **CLOSE, msg=name)
+    assert_close(ours, plain)
+    assert_close(*(wrapper.weighting for wrapper in wrappers))
 
 
-def conflict() -> tuple[Any, Tensor, Tensor]:
-    """A model and its two task gradients, of different length, at an obtuse angle."""
+def of_two_tasks(name: str, **aggregator: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """What is made of two task gradients of different length at an obtuse angle; and the two."""
     weights = dict(first=1.5)
-    model = toy(tasks=TASKS[:2], weighting=dict(type='UniformWeighting', weights=weights))
+    model = toy(tasks=TASKS[:2])
     one, two = task_matrix(model, SAMPLES, TASKS[:2], factors=weights)
     assert one @ two < 0
-    return model, one, two
+    options = dict(
+        aggregator=dict(type=f'torchjd.{name}', **aggregator),
+        weighting=dict(type='UniformWeighting', weights=weights),
+    )
+    wrapper = wrapper_of(model, name, **options)
+    found = moved(
+        model, model.backbone.parameters(), lambda: joint_step(model, wrapper, SAMPLES, TASKS[:2])
+    )
+    return found, one, two
 
 
 def test_two_task_pcgrad_in_closed_form() -> None:
-    model, one, two = conflict()
-    wrapper = wrapper_of(model, 'PCGrad')
+    found, one, two = of_two_tasks('PCGrad')
     expected = one - (one @ two) / (two @ two) * two + two - (one @ two) / (one @ one) * one
-    found = moved(
-        model,
-        model.backbone.parameters(),
-        lambda: joint_step(model, wrapper, SAMPLES, TASKS[:2]),
-    )
     torch.testing.assert_close(found, expected, **CLOSE)
 
 
 def test_two_task_mgda_in_closed_form() -> None:
-    model, one, two = conflict()
-    wrapper = wrapper_of(model, 'MGDA', aggregator=dict(type='torchjd.MGDA', epsilon=1e-12))
+    found, one, two = of_two_tasks('MGDA', epsilon=1e-12)
     share = (((two - one) @ two) / ((two - one) @ (two - one))).clamp(0, 1)
-    found = moved(
-        model,
-        model.backbone.parameters(),
-        lambda: joint_step(model, wrapper, SAMPLES, TASKS[:2]),
-    )
     torch.testing.assert_close(found, share * one + (1 - share) * two, **CLOSE)
 
 
@@ -209,8 +206,7 @@ def test_the_mean_on_features_trains_as_without_an_aggregator(backbone: str) -> 
     for _ in range(2):
         joint_step(model, wrapper_of(model, 'Mean', on='features'), SAMPLES)
         joint_step(plain, wrapper_of(plain, None), SAMPLES)
-    for name, value in plain.state_dict().items():
-        torch.testing.assert_close(model.state_dict()[name], value, **CLOSE, msg=name)
+    assert_close(model, plain)
 
 
 @pytest.mark.parametrize('on', ['last_layer', ['la*']])
@@ -249,16 +245,15 @@ def test_a_state_for_every_task_needs_every_task(name: str) -> None:
 def test_accumulated_steps_equal_one_on_the_joined_batch(on: Any) -> None:
     optimizer = dict(type='SGD', lr=0.05, momentum=0.9)
     parts, joined = toy(), toy()
-    many = wrapper_of(parts, 'UPGrad', on=on, optimizer=optimizer, accumulative_counts=2)
-    one = wrapper_of(joined, 'UPGrad', on=on, optimizer=optimizer)
     # The fifth step is an update of its own, as it is the last.
-    many.initialize_count_status(parts, 0, 5)
+    accumulated = dict(accumulative_counts=2, total=5)
+    many = wrapper_of(parts, 'UPGrad', on=on, optimizer=optimizer, **accumulated)
+    one = wrapper_of(joined, 'UPGrad', on=on, optimizer=optimizer)
     for samples in ([0, 1], [2, 3], [4, 5], [6, 7], [8, 9]):
         joint_step(parts, many, samples)
     for samples in ([0, 1, 2, 3], [4, 5, 6, 7], [8, 9]):
         joint_step(joined, one, samples)
-    for name, value in joined.state_dict().items():
-        torch.testing.assert_close(parts.state_dict()[name], value, **CLOSE, msg=name)
+    assert_close(parts, joined)
 
 
 def test_the_update_is_clipped_as_a_whole() -> None:

@@ -1,4 +1,4 @@
-"""Aggregators in round-robin training, in mixed precision, over a resume, and out of place."""
+"""Aggregators in round-robin training, in whole runs, and over a resume."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,25 +6,15 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures_dense import dense_config, write_nyud
 from fixtures_training import assert_same, load, run, scalars
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from torchjd.aggregation import MGDA, UPGrad
-from toy_aggregation import (
-    ARGUMENTS,
-    batch_of,
-    joint_batch,
-    joint_step,
-    task_loss,
-    task_matrix,
-    toy,
-    values,
-    wrapper_of,
-)
+from toy import TASKS as COLOURS
+from toy import assert_close, task_step, toy_batch, toy_loss, toy_model
+from toy_aggregation import ARGUMENTS, batch_of, task_loss, task_matrix, toy, values, wrapper_of
 from toy_joint import TASKS, joint_config
 
-from mmgradsplit.apis.preparation import prepare, use_mixed_precision
-from mmgradsplit.optim import AutocastAggregatorOptimWrapper
 from mmgradsplit.optim.aggregation.aggregators import known_aggregators
 
 SAMPLES = dict(add=[0, 1, 2], first=[3, 4], norm=[5, 6, 7, 8])
@@ -51,8 +41,9 @@ def round_robin(work_dir: Path, **options: Any) -> Config:
 # ---- round-robin training ----
 
 
-def task_step(model: Any, wrapper: Any, task: str, samples: list[int]) -> None:
-    model.train_step(dict(batch_of(samples), task=task), optim_wrapper=wrapper)
+def major_iteration(model: Any, wrapper: Any, samples: list[int]) -> None:
+    for task in TASKS:
+        task_step(model, wrapper, dict(batch_of(samples), task=task))
 
 
 def test_one_update_from_the_task_gradients_of_a_major_iteration() -> None:
@@ -64,13 +55,13 @@ def test_one_update_from_the_task_gradients_of_a_major_iteration() -> None:
         head = list(model.tasks[task].parameters())
         loss = task_loss(model, task, SAMPLES[task])[0]
         own[task] = torch.cat([part.flatten() for part in torch.autograd.grad(loss, head)])
-    wrapper = wrapper_of(model, 'MGDA')
+    wrapper = wrapper_of(model, 'MGDA', task_steps=True)
     before = values(model.parameters())
     heads = {task: values(model.tasks[task].parameters()) for task in TASKS}
     backbone = values(model.backbone.parameters())
     for task in TASKS:
         assert torch.equal(values(model.parameters()), before)
-        task_step(model, wrapper, task, SAMPLES[task])
+        task_step(model, wrapper, dict(batch_of(SAMPLES[task]), task=task))
     found = backbone - values(model.backbone.parameters())
     torch.testing.assert_close(found, expected, **CLOSE)
     for task in TASKS:
@@ -81,41 +72,58 @@ def test_one_update_from_the_task_gradients_of_a_major_iteration() -> None:
 def test_accumulation_counts_major_iterations() -> None:
     optimizer = dict(type='SGD', lr=0.02, momentum=0.9)
     parts, joined = toy(), toy()
-    many = wrapper_of(parts, 'UPGrad', optimizer=optimizer, accumulative_counts=2)
-    one = wrapper_of(joined, 'UPGrad', optimizer=optimizer)
-    # Three major iterations, which the loop counts as nine task steps; the last is an update alone.
-    many.initialize_count_status(parts, 0, 9)
+    options = dict(task_steps=True, optimizer=optimizer)
+    # Three major iterations, of which the last is an update alone.
+    many = wrapper_of(parts, 'UPGrad', total=3, accumulative_counts=2, **options)
+    one = wrapper_of(joined, 'UPGrad', **options)
     for samples in ([0, 1], [2, 3], [4, 5]):
-        for task in TASKS:
-            task_step(parts, many, task, samples)
+        major_iteration(parts, many, samples)
     for samples in ([0, 1, 2, 3], [4, 5]):
-        for task in TASKS:
-            task_step(joined, one, task, samples)
-    for name, value in joined.state_dict().items():
-        torch.testing.assert_close(parts.state_dict()[name], value, **CLOSE, msg=name)
+        major_iteration(joined, one, samples)
+    assert_close(parts, joined)
 
 
-def test_round_robin_needs_the_tasks_in_turn_and_no_features() -> None:
-    model = toy()
-    wrapper = wrapper_of(model, 'MGDA')
-    task_step(model, wrapper, 'add', [0])
-    with pytest.raises(ValueError, match="that of 'norm' came in place of 'first'"):
-        task_step(model, wrapper, 'norm', [0])
+def test_features_of_different_images_are_not_aggregated() -> None:
     with pytest.raises(ValueError, match=r"on='features'.*its own images"):
-        task_step(model, wrapper_of(model, 'MGDA', on='features'), 'add', [0])
+        wrapper_of(toy(), 'MGDA', task_steps=True, on='features')
 
 
 @pytest.mark.parametrize('name', known_aggregators())
 def test_every_aggregator_trains_round_robin(name: str) -> None:
     model = toy()
-    wrapper = wrapper_of(model, name, optimizer=dict(type='SGD', lr=0.01))
+    wrapper = wrapper_of(model, name, task_steps=True, optimizer=dict(type='SGD', lr=0.01))
     before = values(model.parameters())
     for step in range(20):
-        for task in TASKS:
-            task_step(model, wrapper, task, [step % 12, (step + 5) % 12])
+        major_iteration(model, wrapper, [step % 12, (step + 5) % 12])
     after = values(model.parameters())
     assert after.isfinite().all()
     assert (after != before).all()
+
+
+def test_task_specific_norms() -> None:
+    """Every task has a backbone pass and norms of its own; the rest of the backbone is shared."""
+    model = toy_model(torch.float64, norm_cfg=dict(type='mmgradsplit.TaskNorm'))
+    with pytest.raises(ValueError, match=r"features of their own.*use on='backbone'"):
+        wrapper_of(model, 'UPGrad', on='features')
+    wrapper = wrapper_of(model, 'UPGrad', task_steps=True)
+    own = {param for task in COLOURS for param in model.own_parameters(task)}
+    shared = [param for param in model.backbone.parameters() if param not in own]
+    norm = model.backbone.bn1['green'].weight
+    batches = {task: toy_batch(task, 0, dtype=torch.float64) for task in COLOURS}
+    rows = []
+    for task in COLOURS:
+        model.backbone_pass.task = task
+        loss = toy_loss(model, batches[task])
+        found = torch.autograd.grad(loss, [norm, *shared], allow_unused=True)
+        assert (found[0] is None) == (task != 'green')
+        if found[0] is not None:
+            expected_norm = norm.detach() - found[0]
+        rows.append(torch.cat([part.flatten() for part in found[1:]]))
+    before = values(shared)
+    for task in COLOURS:
+        task_step(model, wrapper, batches[task])
+    torch.testing.assert_close(before - values(shared), UPGrad()(torch.stack(rows)), **CLOSE)
+    torch.testing.assert_close(norm.detach(), expected_norm, **CLOSE)
 
 
 # ---- whole runs ----
@@ -142,7 +150,7 @@ def test_resuming_with_another_aggregator_is_refused(tmp_path: Path) -> None:
         cfg_options={'train_cfg.max_epochs': 1},
     )
     other = joint_config(tmp_path, optim_wrapper=aggregating('GradVac'))
-    with pytest.raises(ValueError, match='has the state of another one than GradVac'):
+    with pytest.raises(ValueError, match=r"aggregator: .* state of 'PCD', another .* 'GradVac'"):
         run(other, tmp_path, resume='auto')
 
 
@@ -156,120 +164,30 @@ def test_weights_of_the_tasks_are_logged(tmp_path: Path) -> None:
 def test_ista_with_uncertainty_weighting(tmp_path: Path) -> None:
     cfg = joint_config(
         tmp_path,
-        optim_wrapper=aggregating('PCGrad'),
-        model__weighting=dict(type='torchjd.UW'),
+        optim_wrapper=aggregating('PCGrad', weighting=dict(type='torchjd.UW')),
         train_cfg__allocator=dict(type='ISTA'),
     )
     model = run(cfg, tmp_path).model
     assert values(model.parameters()).isfinite().all()
-    learned = load(tmp_path / 'epoch_2.pth')['state_dict']['weighting.scalarizer.log_var']
-    assert (learned != 0).all()
+    learned = load(tmp_path / 'epoch_2.pth')['optimizer']['weighting']
+    assert (learned['scalarizer.log_var'] != 0).all()
 
 
-# ---- mixed precision ----
-
-
-def test_amp_takes_the_aggregator_along(tmp_path: Path) -> None:
-    cfg = prepare(joint_config(tmp_path, optim_wrapper=aggregating('UPGrad')), tmp_path)
-    use_mixed_precision(cfg)
-    if not torch.cuda.is_available():
-        assert cfg.optim_wrapper.type == 'mmgradsplit.AutocastAggregatorOptimWrapper'
-        wrapper = build_optim_wrapper(toy(), cfg.optim_wrapper)
-        assert isinstance(wrapper, AutocastAggregatorOptimWrapper)
-    else:
-        assert cfg.optim_wrapper.type == 'mmgradsplit.AmpAggregatorOptimWrapper'
-
-
-@pytest.mark.parametrize('on', ['backbone', 'features'])
-def test_autocast(on: str) -> None:
-    """The features are in bfloat16; the aggregator sees their gradients in float32."""
-    model = toy().float()
-    kind = 'mmgradsplit.AutocastAggregatorOptimWrapper'
-    wrapper = wrapper_of(model, 'UPGrad', type=kind, on=on, optimizer=dict(type='SGD', lr=0.01))
-    seen = []
-    wrapper.aggregator.gramian_weighting.register_forward_pre_hook(
-        lambda _, args: seen.append(args[0].dtype)
-    )
-    features = []
-    model.backbone.register_forward_hook(lambda _, args, out: features.append(out[0].dtype))
-    before = values(model.parameters())
-    batch = joint_batch([0, 1, 2])
-    batch['inputs'] = [image.float() for image in batch['inputs']]
-    model.train_step(batch, optim_wrapper=wrapper)
-    assert seen == [torch.float32] and features == [torch.bfloat16]
-    after = values(model.parameters())
-    assert after.isfinite().all() and (after != before).any()
-
-
-def scaled_wrapper(model: Any, name: str, monkeypatch: pytest.MonkeyPatch, **cfg: Any) -> Any:
-    """The wrapper with a loss scaler that works on the CPU."""
-    module = 'mmengine.optim.optimizer.amp_optimizer_wrapper'
-    monkeypatch.setattr(f'{module}.is_cuda_available', lambda: True)
-    monkeypatch.setattr(
-        f'{module}.GradScaler', lambda **options: torch.amp.GradScaler('cpu', **options)
-    )
-    kind = 'mmgradsplit.AmpAggregatorOptimWrapper'
-    return wrapper_of(model, name, type=kind, loss_scale=dict(init_scale=1024.0), **cfg)
-
-
-# FairGrad's weights are not those of gradients 1,024 times as large.
-@pytest.mark.parametrize('options', [{}, dict(on='features'), dict(clip_grad=dict(max_norm=0.1))])
-def test_loss_scaling_does_not_show(options: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, ours = toy(), toy()
-    optimizer = dict(type='SGD', lr=0.05)
-    one = wrapper_of(plain, 'FairGrad', optimizer=optimizer, **options)
-    other = scaled_wrapper(ours, 'FairGrad', monkeypatch, optimizer=optimizer, **options)
-    for step in range(3):
-        joint_step(plain, one, [step, step + 1])
-        joint_step(ours, other, [step, step + 1])
-    assert float(other.loss_scaler.get_scale()) == 1024
-    torch.testing.assert_close(
-        values(ours.parameters()), values(plain.parameters()), rtol=1e-6, atol=1e-8
-    )
-
-
-@pytest.mark.parametrize('on', ['backbone', 'features'])
-def test_an_overflow_skips_the_update_and_lowers_the_scale(
-    on: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = toy()
-    wrapper = scaled_wrapper(model, 'CAGrad', monkeypatch, on=on)
-    before = values(model.parameters())
-    head = model.tasks['norm'].head
-    handle = head.register_forward_hook(lambda _, args, out: out * 1e200)
-    joint_step(model, wrapper, [0, 1])
-    handle.remove()
-    assert torch.equal(values(model.parameters()), before)
-    assert float(wrapper.loss_scaler.get_scale()) == 512
-    joint_step(model, wrapper, [0, 1])
-    assert values(model.parameters()).isfinite().all()
-    assert not torch.equal(values(model.parameters()), before)
-
-
-def test_task_specific_norms() -> None:
-    """Every task has a backbone pass and norms of its own; the rest of the backbone is shared."""
-    from toy import TASKS as COLOURS
-    from toy import toy_batch, toy_loss, toy_model
-
-    model = toy_model(torch.float64, norm_cfg=dict(type='mmgradsplit.TaskNorm'))
-    with pytest.raises(ValueError, match=r"features of their own.*use on='backbone'"):
-        wrapper_of(model, 'UPGrad', on='features')
-    wrapper = wrapper_of(model, 'UPGrad')
-    own = {param for task in COLOURS for param in model.own_parameters(task)}
-    shared = [param for param in model.backbone.parameters() if param not in own]
-    norm = model.backbone.bn1['green'].weight
-    batches = {task: toy_batch(task, 0, dtype=torch.float64) for task in COLOURS}
-    rows = []
-    for task in COLOURS:
-        model.backbone_pass.task = task
-        loss = toy_loss(model, batches[task])
-        found = torch.autograd.grad(loss, [norm, *shared], allow_unused=True)
-        assert (found[0] is None) == (task != 'green')
-        if found[0] is not None:
-            expected_norm = norm.detach() - found[0]
-        rows.append(torch.cat([part.flatten() for part in found[1:]]))
-    before = values(shared)
-    for task in COLOURS:
-        model.train_step(batches[task], optim_wrapper=wrapper)
-    torch.testing.assert_close(before - values(shared), UPGrad()(torch.stack(rows)), **CLOSE)
-    torch.testing.assert_close(norm.detach(), expected_norm, **CLOSE)
+@pytest.mark.parametrize(
+    'options',
+    [
+        dict(aggregator=dict(type='torchjd.PCGrad')),
+        dict(aggregator=dict(type='torchjd.GradDrop'), on='features'),
+        dict(aggregator=dict(type='torchjd.IMTLG'), on=['layer4.1'], clip_grad=dict(max_norm=1.0)),
+    ],
+)
+def test_heads_and_losses_of_the_toolboxes(options: dict, tmp_path: Path) -> None:
+    tasks = ('seg', 'depth', 'normal')
+    data = write_nyud(tmp_path / 'data')
+    cfg = dense_config('ista_r18_scenes', data, tmp_path / 'run', tasks)
+    cfg.optim_wrapper.update(type='AggregatorOptimWrapper', **options)
+    run(cfg, tmp_path / 'run')
+    first = next(line for line in scalars(tmp_path / 'run') if 'loss' in line)
+    assert all(f'{task}/decode.loss' in ' '.join(first) for task in tasks), first
+    if options['aggregator']['type'] != 'torchjd.GradDrop':
+        assert all(f'aggregator/{task}' in first for task in tasks)

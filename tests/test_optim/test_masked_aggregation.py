@@ -9,23 +9,24 @@ import torch
 import torchjd.aggregation
 from fixtures_training import load, run
 from toy import (
+    MASK,
     TASKS,
+    assert_close,
     assert_same_weights,
+    begin,
     build_wrapper,
+    finish,
+    gradients,
     held_channels,
     relations_of,
     snapshot,
     split_names,
-    toy_batch,
-    toy_loss,
     toy_model,
-    train,
 )
 from toy_aggregation import wrapper_of
 from toy_joint import joint_config
 
 LR = 0.05
-MASK = ((1, 0, 1), (1, 1, 0), (0, 0, 1))
 DOUBLE = torch.float64
 CLOSE = dict(rtol=1e-9, atol=1e-12)
 
@@ -37,9 +38,8 @@ def split_wrapper(model: Any, name: str | None, mask: Any = MASK, **cfg: Any) ->
     return build_wrapper(model, relations=relations_of(mask), **options, **cfg)
 
 
-def finish(model: Any, wrapper: Any, steps: Sequence[int]) -> None:
-    for _ in train(model, wrapper, steps, DOUBLE):
-        pass
+def train(model: Any, wrapper: Any, steps: Sequence[int]) -> None:
+    finish(model, wrapper, steps, DOUBLE)
 
 
 def channels(model: Any) -> list[tuple[str, int, list[int]]]:
@@ -57,12 +57,9 @@ def channels(model: Any) -> list[tuple[str, int, list[int]]]:
 
 def masked_rows(model: Any) -> tuple[torch.Tensor, list[int]]:
     """The masked task gradients of a major iteration, channel by channel, and tasks a column."""
-    params = dict(model.named_parameters())
     rows, movers = [], []
     for index, task in enumerate(TASKS):
-        loss = toy_loss(model, toy_batch(task, 0, dtype=DOUBLE))
-        grads = torch.autograd.grad(loss, list(params.values()), allow_unused=True)
-        given = dict(zip(params, grads, strict=True))
+        given = gradients(model, task, 0)
         row = []
         for name, channel, tasks in channels(model):
             part = given[name][channel].flatten()
@@ -89,34 +86,30 @@ def test_the_masked_rows_are_aggregated_on_what_several_tasks_train(name: str) -
     expected[several] = getattr(torchjd.aggregation, name)()(rows[:, several])
     wrapper = split_wrapper(model, name)
     before = backbone(model)
-    finish(model, wrapper, [0])
+    train(model, wrapper, [0])
     torch.testing.assert_close(before - backbone(model), LR * expected, **CLOSE)
 
 
 def test_the_sum_is_equation_4() -> None:
     ours, theirs = toy_model(DOUBLE), toy_model(DOUBLE)
-    finish(ours, split_wrapper(ours, 'Sum'), range(3))
-    finish(theirs, split_wrapper(theirs, None), range(3))
-    for name, value in theirs.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[name], value, **CLOSE, msg=name)
+    train(ours, split_wrapper(ours, 'Sum'), range(3))
+    train(theirs, split_wrapper(theirs, None), range(3))
+    assert_close(ours, theirs)
 
 
 def test_with_a_mask_of_ones_it_is_the_plain_aggregator() -> None:
     ours, theirs = toy_model(DOUBLE), toy_model(DOUBLE)
-    finish(ours, split_wrapper(ours, 'UPGrad', mask=((1, 1, 1),) * 3), range(3))
-    plain = wrapper_of(theirs, 'UPGrad', optimizer=dict(type='SGD', lr=LR))
-    for step in range(3):
-        for task in TASKS:
-            theirs.train_step(toy_batch(task, step, dtype=DOUBLE), optim_wrapper=plain)
-    for name, value in theirs.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[name], value, **CLOSE, msg=name)
+    train(ours, split_wrapper(ours, 'UPGrad', mask=((1, 1, 1),) * 3), range(3))
+    plain = wrapper_of(theirs, 'UPGrad', task_steps=True, optimizer=dict(type='SGD', lr=LR))
+    train(theirs, plain, range(3))
+    assert_close(ours, theirs)
 
 
 def test_a_group_of_one_task_is_trained_as_without_an_aggregator() -> None:
     identity = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     ours, theirs = toy_model(DOUBLE), toy_model(DOUBLE)
-    finish(ours, split_wrapper(ours, 'PCGrad', identity), [0])
-    finish(theirs, split_wrapper(theirs, None, identity), [0])
+    train(ours, split_wrapper(ours, 'PCGrad', identity), [0])
+    train(theirs, split_wrapper(theirs, None, identity), [0])
     same = [
         torch.equal(ours.get_parameter(name)[channel], theirs.get_parameter(name)[channel])
         for name in sorted(split_names(ours, 'layer4'))
@@ -129,14 +122,15 @@ def test_a_group_of_one_task_is_trained_as_without_an_aggregator() -> None:
 
 def test_a_state_goes_with_the_checkpoint() -> None:
     whole, parts = toy_model(DOUBLE), toy_model(DOUBLE)
-    finish(whole, split_wrapper(whole, 'NashMTL'), range(4))
+    train(whole, split_wrapper(whole, 'NashMTL'), range(4))
     wrapper = split_wrapper(parts, 'NashMTL')
-    finish(parts, wrapper, range(2))
+    train(parts, wrapper, range(2))
     later = toy_model(DOUBLE)
     later.load_state_dict(snapshot(parts))
     resumed = split_wrapper(later, 'NashMTL')
     resumed.load_state_dict(wrapper.state_dict())
-    finish(later, resumed, range(2, 4))
+    begin(later, resumed, done=2)
+    train(later, resumed, range(2, 4))
     assert_same_weights(later, whole)
 
 

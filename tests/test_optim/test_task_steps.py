@@ -10,13 +10,16 @@ import itertools
 import pytest
 import torch
 from toy import (
+    MASK,
     TASKS,
     assert_same_weights,
     build_wrapper,
+    finish,
     held_channels,
     relations_of,
     snapshot,
     split_names,
+    task_step,
     toy_batch,
     toy_model,
     train,
@@ -28,7 +31,7 @@ ADAM = dict(type='Adam', lr=0.01, weight_decay=0.1)
 BFLOAT16 = dict(type='AutocastOptimWrapper', dtype='bfloat16')
 # Row t, column t': asymmetric, no task alike.
 MASKS = (
-    ((1, 0, 1), (1, 1, 0), (0, 0, 1)),
+    MASK,
     ((1, 1, 0), (0, 1, 0), (1, 0, 1)),
     ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
 )
@@ -103,7 +106,7 @@ def test_momentum_built_up_by_large_gradients_does_not_move_masked_groups(optimi
     )
     for step, task in itertools.product(range(3), TASKS):
         loss = model.parse_losses(model(**toy_batch(task, step), mode='loss'))[0]
-        wrapper[task].update_params(1e3 * loss)
+        wrapper.update_tasks({task: 1e3 * loss})
     split = split_names(model, 'layer4')
     assert_moves_exactly_what_it_may(model, wrapper, MASKS[0], split, steps=(3, 4))
 
@@ -169,8 +172,7 @@ def test_frozen_parameters_stay_frozen():
         param.requires_grad_(False)
     wrapper = build_wrapper(model, optimizer=SGD, relations='none')
     before = snapshot(model.backbone.layer4[0])
-    for _ in train(model, wrapper, [0, 1]):
-        pass
+    finish(model, wrapper, [0, 1])
     after = snapshot(model.backbone.layer4[0])
     assert all(torch.equal(after[name], before[name]) for name in before)
 
@@ -182,8 +184,7 @@ def test_parameters_state_dict_and_forward_are_those_of_the_plain_model(optimize
     names = [(name, param.shape) for name, param in plain.named_parameters()]
     assert [(name, param.shape) for name, param in split.named_parameters()] == names
     assert_same_weights(split, plain)
-    for _ in train(split, wrapper, [0]):
-        pass
+    finish(split, wrapper, [0])
     plain.load_state_dict(split.state_dict(), strict=True)
     for model in (plain, split):
         model.eval()
@@ -220,7 +221,7 @@ def test_weights_that_two_layers_share_take_one_step():
     wrapper = build_wrapper(model, optimizer=dict(type='SGD', lr=0.1), relations='all')
     optimizer = torch.optim.SGD(bare.parameters(), lr=0.1)
     batch = toy_batch('red', 0)
-    model.train_step(batch, optim_wrapper=wrapper['red'])
+    task_step(model, wrapper, batch)
     bare.parse_losses(bare(**batch, mode='loss'))[0].backward()
     optimizer.step()
     assert_same_weights(model, bare)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torchjd import scalarization
 
+from mmgradsplit.models import STAMaskRCNN
 from mmgradsplit.optim.weightings import build_weighting
 
 TASKS = ['seg', 'depth', 'normal']
@@ -13,10 +14,23 @@ def losses(*values: float) -> dict[str, torch.Tensor]:
     return {t: torch.tensor(v, requires_grad=True) for t, v in zip(TASKS, values, strict=False)}
 
 
-def test_a_task_without_a_sample_adds_nothing() -> None:
+def test_uniform_is_the_mean_over_the_tasks_of_a_step() -> None:
     weighting = build_weighting(None, TASKS)
     assert weighting(losses(3.0, 6.0, 9.0)).item() == 6.0
     assert weighting(losses(3.0, 6.0)).item() == 3.0  # (3 + 6) / 3, still the mean over three
+    weighting.task_steps = True
+    assert weighting(dict(depth=torch.tensor(6.1))).item() == torch.tensor(6.1).item()
+    lambdas = build_weighting(None, TASKS, dict(seg=2.0, normal=0.5))
+    assert lambdas(losses(3.0, 6.0, 9.0)).item() == (2 * 3 + 6 + 0.5 * 9) / 3
+    cfg = dict(type='UniformWeighting', weights=dict(depth=4.0))
+    assert build_weighting(cfg, TASKS)(losses(3.0, 6.0, 9.0)).item() == (3 + 4 * 6 + 9) / 3
+
+
+def test_mask_rcnn_adds_its_losses_up_as_mmdet_does() -> None:
+    weighting = build_weighting(None, STAMaskRCNN.tasks, STAMaskRCNN.loss_weights)
+    given = dict(det=torch.tensor(1.3), mask=torch.tensor(0.7))
+    assert weighting(given) == given['det'] + given['mask']
+    assert weighting(dict(det=given['det'])) == given['det']
 
 
 @pytest.mark.parametrize('method', ['UW', 'DWA', 'IMTLL', 'GeometricMean', 'Mean', 'STCH'])
@@ -116,37 +130,6 @@ def test_dwa_against_its_equations() -> None:
         weighting.end_epoch()
 
 
-@pytest.mark.parametrize('method', ['DWA', 'FAMO', 'UW', 'IMTLL'])
-@pytest.mark.parametrize('moment', range(8))
-def test_state_returns_from_a_state_dict(method: str, moment: int) -> None:
-    """At any moment of two epochs of three steps."""
-
-    def step(weighting: torch.nn.Module, number: int) -> None:
-        if number % 4 == 3:
-            weighting.end_epoch()
-            return
-        values = [1.0 + ((number * 7 + t * 5) % 11) / 4 for t in range(3)]
-        total = weighting(losses(*values))
-        optimizer = torch.optim.SGD([*weighting.parameters(), torch.zeros(1)], lr=0.1)
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        if method == 'FAMO':
-            weighting.revise(losses(*(value * (0.5 + 0.1 * t) for t, value in enumerate(values))))
-
-    cfg = dict(type=f'torchjd.{method}')
-    whole, after = build_weighting(cfg, TASKS), build_weighting(cfg, TASKS)
-    for number in range(moment):
-        step(whole, number)
-    after.load_state_dict({name: value.clone() for name, value in whole.state_dict().items()})
-    for number in range(moment, 12):
-        step(whole, number)
-        step(after, number)
-    ours, theirs = after.state_dict(), whole.state_dict()
-    assert all(torch.equal(ours[name].nan_to_num(-1), theirs[name].nan_to_num(-1)) for name in ours)
-    assert torch.equal(after(losses(1.0, 2.0, 3.0)), whole(losses(1.0, 2.0, 3.0)))
-
-
 @pytest.mark.parametrize(
     ('cfg', 'words'),
     [
@@ -158,6 +141,8 @@ def test_state_returns_from_a_state_dict(method: str, moment: int) -> None:
         (dict(type='UW'), r"no weighting 'UW', only .*did you mean 'torchjd\.UW'"),
         (dict(type='Uniform'), "did you mean 'UniformWeighting'"),
         (dict(weights=dict(seg=2.0)), "no weighting 'None'"),
+        (dict(type='UniformWeighting', weights=dict(sge=2.0)), r"names \['sge'\], but the tasks"),
+        (dict(type='UniformWeighting', lambdas=[1.0]), r"optim_wrapper\.weighting: .*'lambdas'"),
     ],
 )
 def test_configs_that_do_not_fit(cfg: dict, words: str) -> None:

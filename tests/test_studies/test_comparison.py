@@ -8,99 +8,40 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from fixtures_training import named, quick, scalars, tiny_config, write_data
+from fixtures_training import build, scalars, tiny_config
 from mmengine.config import Config
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
+from toy import begin, task_step
+from toy_weighting import SINGLE
 from toy_weighting import config as toy_config
 
-from mmgradsplit.apis.methods import use_method
-from mmgradsplit.apis.preparation import prepare
-from mmgradsplit.registry import HOOKS
-from mmgradsplit.studies import compare_methods, trainings
-from mmgradsplit.studies.training_process import run as train_folder
-from mmgradsplit.studies.trainings import Training
+from mmgradsplit.apis.methods import method_names
+from mmgradsplit.studies import compare_methods
+from mmgradsplit.synthetic.pedestrians import make_pedestrians
 
 TASKS = ['attribute', 'parsing']
 METRICS = ['attribute/MA', 'parsing/mIoU']
-
-
-class Ended:
-    """Stands for a Popen of a training that was run in this process."""
-
-    def poll(self) -> int:
-        return 0
-
-    def terminate(self) -> None:
-        pass
-
-    wait = terminate
-
-
-@pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp('data'))
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Trainings run in this process; their titles."""
-    titles: list[str] = []
-
-    def start(training: Training, root: Path, gpu: str | None) -> Ended:
-        titles.append(training.title)
-        with quick():
-            training.write(root)
-            folder = training.folder(root)
-            # mmengine keeps message hubs by the run's name, which is the second it began at.
-            config = folder / 'config.py'
-            config.write_text(f'{config.read_text()}\nexperiment_name = {training.title!r}\n')
-            train_folder(folder)
-        return Ended()
-
-    monkeypatch.setattr(trainings, '_start', start)
-    monkeypatch.setattr(trainings, 'POLL_SECONDS', 0.0)
-    return titles
-
-
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Any]], list[Training]]:
-    """Sets the results that trainings have; None for one that fails. Returns what was started."""
-    found: list[Training] = []
-
-    def of(results: dict[str, Any]) -> list[Training]:
-        def start(training: Training, root: Path, gpu: str | None) -> Ended:
-            found.append(training)
-            folder = training.folder(root)
-            folder.mkdir(parents=True)
-            result = results[training.name]
-            result = result[training.seed] if isinstance(result, list) else result
-            if isinstance(result, dict):
-                text = json.dumps(dict(metrics=result))
-                (folder / 'result.json').write_text(text)
-            else:
-                (folder / trainings.OUTPUT).write_text(result)
-            return Ended()
-
-        monkeypatch.setattr(trainings, '_start', start)
-        monkeypatch.setattr(trainings, 'POLL_SECONDS', 0.0)
-        return found
-
-    return of
+DEMO = Path(__file__).resolve().parents[2] / 'configs/gradsplit/r18gn_4task_demo.py'
 
 
 def config(data: Path, **options: Any) -> Config:
     cfg = tiny_config(data, TASKS, **options)
     cfg.train_cfg.update(max_epochs=1, iters_per_epoch=1)
-    cfg.custom_hooks = [dict(type='WeightingHook'), *cfg.get('custom_hooks', [])]
     return cfg
 
 
-def compare(cfg: Config, out: Path, methods: list[str], **options: Any) -> dict[str, Any]:
+def compare(
+    cfg: Config | Path, out: Path, methods: list[str] | None, **options: Any
+) -> dict[str, Any]:
     options.setdefault('accuracies', METRICS)
     path = compare_methods(cfg, out, methods=methods, console=Console(quiet=True), **options)
     return json.loads(path.read_text())
+
+
+def written(out: Path, name: str, seed: int = 0) -> Config:
+    """The config that a training had."""
+    return Config.fromfile(out / f'{name}/seed_{seed}/config.py')
 
 
 def metrics(attribute: float, parsing: float) -> dict[str, float]:
@@ -114,22 +55,20 @@ ALONE = dict(
 
 
 def test_a_real_comparison_goes_on_with_more_methods(
-    data: Path, tmp_path: Path, started: list[str]
+    data: Path, tmp_path: Path, inside: list[str]
 ) -> None:
     """Round-robin; the potentials are what the single-task networks reached in the same command."""
     cfg = config(data)
     found = compare(cfg, tmp_path, ['uniform', 'amtl'], repeat=1)
-    assert started == [f'{name}, seed 0' for name in (*TASKS, 'uniform', 'amtl')]
+    assert inside == [f'{name}/seed_0' for name in (*TASKS, 'uniform', 'amtl')]
     reached = {}
     for task, metric in zip(TASKS, METRICS, strict=True):
         result = json.loads((tmp_path / task / 'seed_0/result.json').read_text())
         reached[metric] = result['metrics'][metric]
-    amtl = Config.fromfile(tmp_path / 'amtl/seed_0/config.py')
-    assert amtl.model.weighting.references == reached == found['references']
-    # One validation in the training, that of its end; only this one for a method that needs none.
-    for method, validations in (('uniform', 1), ('amtl', 2)):
-        (log,) = (tmp_path / method / 'seed_0').glob('*/vis_data/scalars.json')
-        assert sum('parsing/mIoU' in line for line in log.read_text().splitlines()) == validations
+    amtl = written(tmp_path, 'amtl').optim_wrapper.weighting
+    assert amtl.references == reached == found['references']
+    for method in ('uniform', 'amtl'):  # of one epoch
+        assert sum('parsing/mIoU' in line for line in scalars(tmp_path / method / 'seed_0')) == 1
     single = {name: of['single_task'] for name, of in found['metrics'].items()}
     assert single == reached
     uniform = found['runs']['uniform']['0']
@@ -139,7 +78,7 @@ def test_a_real_comparison_goes_on_with_more_methods(
 
     times = {p: p.stat().st_mtime_ns for p in tmp_path.rglob('*') if 'seed_0' in str(p)}
     again = compare(cfg, tmp_path, ['uniform', 'amtl', 'dwa'], repeat=1)
-    assert started[4:] == ['dwa, seed 0']
+    assert inside[4:] == ['dwa/seed_0']
     assert all(path.stat().st_mtime_ns == time for path, time in times.items())
     assert again['runs']['amtl'] == found['runs']['amtl']
     assert set(again['delta_m']) == {'single-task', 'uniform', 'amtl', 'dwa'}
@@ -151,7 +90,7 @@ def test_mean_and_spread_over_the_seeds(data: Path, tmp_path: Path, made: Callab
     """Relative to the means 50 and 20 of the single-task networks."""
     started = made({**ALONE, 'uniform': [metrics(55, 20), metrics(50, 24)]})
     found = compare(config(data), tmp_path, ['uniform'], repeat=2)
-    assert [t.title for t in started[:4]] == [f'{t}, seed {s}' for s in range(2) for t in TASKS]
+    assert started[:4] == [f'{task}/seed_{seed}' for seed in range(2) for task in TASKS]
     assert found['delta_m'] == {
         'single-task': {'0': pytest.approx(0.0), '1': pytest.approx(0.0, abs=1e-12)},
         'uniform': {'0': pytest.approx(5.0), '1': pytest.approx(10.0)},
@@ -189,22 +128,24 @@ def test_what_fails_or_diverges_stops_no_other(data: Path, tmp_path: Path, made:
     results = dict(
         ALONE,
         uw=[metrics(50, nan), metrics(50, 20)],
-        dwa='FloatingPointError: sub-step 0, iteration 7: loss is not finite.',
-        rlw=[metrics(55, 20), 'OSError: the disk is gone'],
+        dwa=FloatingPointError('sub-step 0, iteration 7: loss is not finite.'),
+        rlw=[metrics(55, 20), OSError('the disk is gone')],
         uniform=metrics(45, 20),
     )
     made(results)
-    methods = ['uw', 'dwa', 'cosreg', 'rlw', 'uniform']
+    methods = ['uw', 'dwa', 'sta', 'gradsplit', 'rlw', 'uniform']
     with pytest.raises(RuntimeError, match=r'1 of 8 trainings failed(.|\n)*rlw, seed 1(.|\n)*disk'):
-        compare(config(data), tmp_path, methods, repeat=2, amp=True)
+        compare(config(data), tmp_path, methods, repeat=2)
     found = json.loads((tmp_path / 'comparison.json').read_text())
     assert found['problems'] == dict(
         uw={'0': 'diverged'},
         dwa={'0': 'diverged', '1': 'diverged'},
-        cosreg={'0': 'left out', '1': 'left out'},
+        sta={'0': 'left out', '1': 'left out'},
+        gradsplit={'0': 'left out', '1': 'left out'},
         rlw={'1': 'failed'},
     )
-    assert '--amp' in found['left_out']['cosreg']
+    assert 'joint training' in found['left_out']['sta']
+    assert 'relations' in found['left_out']['gradsplit']
     assert found['runs']['uw']['0'] == {'attribute/MA': 50.0, 'parsing/mIoU': None}
     assert found['delta_m']['uw'] == {'1': pytest.approx(0)}
     assert found['delta_m']['uniform'] == {'0': pytest.approx(-5), '1': pytest.approx(-5)}
@@ -214,7 +155,7 @@ def test_what_fails_or_diverges_stops_no_other(data: Path, tmp_path: Path, made:
 
 
 def test_a_single_task_network_that_diverges(data: Path, tmp_path: Path, made: Callable) -> None:
-    nothing = 'FloatingPointError: not finite'
+    nothing = FloatingPointError('not finite')
     made({**ALONE, 'parsing': [{'parsing/mIoU': 20.0}, nothing], 'uniform': metrics(50, 20)})
     found = compare(config(data), tmp_path / 'one', ['uniform'], repeat=2)
     assert found['metrics']['parsing/mIoU']['single_task'] == 20
@@ -223,7 +164,7 @@ def test_a_single_task_network_that_diverges(data: Path, tmp_path: Path, made: C
         ('all', nothing, "'parsing/mIoU' of the single-task .* is diverged"),
         ('zero', {'parsing/mIoU': 0.0}, r'is \[0\.0, 0\.0\], so no method'),
         ('other', {'parsing/aAcc': 9.0}, r"is not measured in parsing, seed 0.*\['parsing/aAcc'\]"),
-        ('failed', 'OSError: the disk', 'trainings failed(.|\n)*the disk'),
+        ('failed', OSError('the disk'), 'trainings failed(.|\n)*the disk'),
     ):
         made({**ALONE, 'parsing': result})
         with pytest.raises((ValueError, RuntimeError), match=words):
@@ -234,9 +175,10 @@ def test_potentials_stay_when_seeds_are_added(data: Path, tmp_path: Path, made: 
     started = made({**ALONE, 'amtl': metrics(50, 20), 'dtp': metrics(50, 20)})
     compare(config(data), tmp_path, ['amtl', 'dtp'], repeat=1)
     compare(config(data), tmp_path, ['amtl', 'dtp'], repeat=2)
-    given = [t.cfg.model.weighting for t in started if t.name == 'amtl']
-    assert [of.references for of in given] == [metrics(40, 24)] * 2
-    assert [t.cfg.model.weighting.metrics for t in started if t.name == 'dtp'] == [METRICS] * 2
+    for seed in range(2):
+        given = written(tmp_path, 'amtl', seed).optim_wrapper.weighting
+        assert given.references == metrics(40, 24)
+        assert written(tmp_path, 'dtp', seed).optim_wrapper.weighting.metrics == METRICS
     assert len(started) == 8
     with pytest.raises(ValueError, match=r"'amtl' with another config.*accuracies was"):
         other = ['attribute/MA', 'parsing/mAcc']
@@ -246,14 +188,96 @@ def test_potentials_stay_when_seeds_are_added(data: Path, tmp_path: Path, made: 
 def test_single_task_networks_train_by_the_plain_optimizer(
     data: Path, tmp_path: Path, made: Callable
 ) -> None:
-    started = made({**ALONE, 'dwa': metrics(1, 1)})
-    cfg = config(data, model__weighting=dict(type='torchjd.UW'))
+    made({**ALONE, 'dwa': metrics(1, 1)})
+    cfg = config(data, optim_wrapper__weighting=dict(type='torchjd.UW'))
     compare(cfg, tmp_path, ['dwa'], repeat=1)
-    attribute, parsing, dwa = (training.cfg for training in started)
+    attribute, parsing, dwa = (written(tmp_path, name) for name in (*TASKS, 'dwa'))
     assert list(attribute.model.tasks) == list(attribute.train_dataloader) == ['attribute']
-    assert attribute.get('optim_wrapper') == parsing.optim_wrapper
-    assert parsing.optim_wrapper == dict(type='OptimWrapper', optimizer=cfg.optim_wrapper.optimizer)
-    assert 'weighting' not in parsing.model and dwa.model.weighting.type == 'torchjd.DWA'
+    optimizer = cfg.optim_wrapper.optimizer
+    for single in (attribute, parsing):
+        assert single.optim_wrapper == dict(type='MultiTaskOptimWrapper', optimizer=optimizer)
+    assert dwa.optim_wrapper.weighting.type == 'torchjd.DWA'
+
+
+def test_all_methods_by_default(tmp_path: Path, made: Callable) -> None:
+    """Those that need relations between the tasks, which the config does not have, are left out."""
+    names = method_names()
+    assert {'uniform', 'amtl', 'pcgrad', 'gradsplit', 'ista'} <= {*names}
+    alone = {name.split('/')[0]: {name: value} for name, value in SINGLE.items()}
+    made(alone | dict.fromkeys(names, SINGLE))
+    cfg = toy_config(tmp_path, None, validated=True)
+    found = compare(cfg, tmp_path, None, repeat=1, accuracies=list(SINGLE))
+    assert list(found['delta_m']) == ['single-task', *names]
+    assert 'gradsplit' in found['left_out'] and 'multihead' not in found['left_out']
+    assert all('set relations' in why for why in found['left_out'].values())
+    assert written(tmp_path, 'ista').train_cfg.allocator.type == 'mmgradsplit.ISTA'
+    assert 'allocator' not in written(tmp_path, 'pcgrad').train_cfg
+
+
+def test_a_method_file_of_ones_own(data: Path, tmp_path: Path, made: Callable) -> None:
+    file = tmp_path / 'louder.py'
+    file.write_text('louder = dict(optim_wrapper=dict(weighting=dict(type="UniformWeighting")))')
+    made({**ALONE, 'louder': metrics(60, 20)})
+    found = compare(config(data), tmp_path / 'out', [str(file)], repeat=2)
+    assert list(found['delta_m']) == ['single-task', 'louder']
+    file.write_text('louder = dict(optim_wrapper=dict(weighting=dict(type="torchjd.UW")))')
+    with pytest.raises(ValueError, match=r"'louder' with another config.*torchjd.UW"):
+        compare(config(data), tmp_path / 'out', [str(file)], repeat=2)
+
+
+def test_dropgrad_trains_every_filter_by_every_task(
+    data: Path, tmp_path: Path, made: Callable
+) -> None:
+    """The config's own mask, which holds all other tasks back, gives way."""
+    made({**ALONE, 'dropgrad': metrics(1, 1)})
+    compare(config(data, optim_wrapper__relations='none'), tmp_path, ['dropgrad'], repeat=1)
+    runner = build(written(tmp_path, 'dropgrad'), tmp_path / 'run')
+    model, wrapper = runner.model, runner.build_optim_wrapper(runner.optim_wrapper)
+    begin(model, wrapper)
+    filters = {
+        name: weight
+        for name, weight in model.backbone.layer4.named_parameters()
+        if weight.ndim == 4  # of convolutions
+    }
+    assert len(filters) == 5
+    for task in TASKS:
+        before = {name: weight.detach().clone() for name, weight in filters.items()}
+        loader = Runner.build_dataloader(runner.cfg.train_dataloader[task])
+        task_step(model, wrapper, dict(next(iter(loader)), task=task))
+        for name, weight in filters.items():
+            assert (weight != before[name]).flatten(1).any(1).all(), (task, name)
+
+
+def test_methods_with_a_memory_on_the_pedestrian_demo(tmp_path: Path, inside: list[str]) -> None:
+    """What they remember of epochs and validations comes to them without a hook of the config."""
+    root = make_pedestrians(
+        tmp_path / 'data', attribute_train=4, attribute_val=2, attribute_test=4, reid_train_ids=2,
+        reid_test_ids=2, images_per_id=12, distractors=1, pose_train=4, pose_val=2, parsing_train=4,
+        parsing_val=2, workers=1,
+    )  # fmt: skip
+    cfg = Config.fromfile(DEMO)
+    cfg.merge_from_dict(json.loads(json.dumps(dict(cfg)).replace('data/pedestrians', str(root))))
+    cfg.custom_hooks = []
+    for task, loader in cfg.train_dataloader.items():
+        loader.update(batch_size=2, num_workers=0)
+        cfg.val_dataloader[task].num_workers = 0
+    cfg.train_dataloader.reid.sampler.update(batch_size=2, num_instances=2)
+    cfg.train_cfg.update(max_epochs=3, iters_per_epoch=1)
+    cfg.default_hooks.logger.interval = 1
+    cfg.default_hooks.checkpoint.update(interval=9, save_last=False)
+    out, values = tmp_path / 'out', dict(zip(cfg.references, (70.0, 60.0, 50.0, 20.0), strict=True))
+    for name, value in values.items():
+        folder = out / name.split('/')[0] / 'seed_0'
+        folder.mkdir(parents=True)
+        (folder / 'result.json').write_text(json.dumps(dict(metrics={name: value})))
+    methods = ['dwa', 'dtp', 'amtl', 'amtl_arithmetic']
+    found = compare(cfg, out, methods, repeat=1, accuracies=None)
+    assert inside == [f'{method}/seed_0' for method in methods]
+    assert list(found['delta_m']) == ['single-task', *methods] and found['problems'] == {}
+    for method in methods:
+        log = [line for line in scalars(out / method / 'seed_0') if 'weight/reid' in line]
+        first, last = ([line[f'weight/{task}'] for task in cfg.model.tasks] for line in log[::2])
+        assert len(set(first)) == 1 and len(set(last)) == 4, method
 
 
 def test_faults_before_any_training(data: Path, tmp_path: Path, made: Callable) -> None:
@@ -280,47 +304,3 @@ def test_a_folder_of_another_config(data: Path, tmp_path: Path, made: Callable) 
         compare(config(data, optim_wrapper__optimizer__lr=0.1), tmp_path, ['uniform'])
     with pytest.raises(ValueError, match=r'another config.*amp was False, is True'):
         compare(config(data), tmp_path, ['uniform'], amp=True)
-
-
-@pytest.mark.parametrize('method', ['amtl', 'dtp', 'uw', 'pcgrad'])
-def test_what_follows_the_validation_has_one_after_every_epoch(method: str, tmp_path: Path) -> None:
-    cfg = toy_config(tmp_path, {}, validated=True)
-    cfg.train_cfg.update(max_epochs=3, val_begin=3, val_interval=3, dynamic_intervals=[(2, 5)])
-    names = ['add/accuracy', 'first/accuracy', 'norm/accuracy']
-    use_method(cfg, method, names, dict.fromkeys(names, 50.0))
-    training = Training(method, 0, cfg)
-    with quick():
-        training.write(tmp_path)
-    written = Config.fromfile(training.folder(tmp_path) / 'config.py').train_cfg
-    follows = method in ('amtl', 'dtp')
-    assert (written.val_begin, written.get('val_interval')) == ((1, 1) if follows else (4, 3))
-    assert 'dynamic_intervals' not in written
-
-
-@HOOKS.register_module(force=True)
-class KeepWeightingHook(Hook):
-    """Keeps the weighting of the latest run."""
-
-    weighting: Any = None
-
-    def before_train(self, runner: Runner) -> None:
-        KeepWeightingHook.weighting = runner.model.weighting
-
-
-def test_the_validation_after_the_end_moves_no_weight(tmp_path: Path) -> None:
-    cfg = toy_config(tmp_path, {}, validated=True)
-    cfg.custom_hooks.append(dict(type='KeepWeightingHook'))
-    names = ['add/accuracy', 'first/accuracy', 'norm/accuracy']
-    use_method(cfg, 'amtl', names, dict.fromkeys(names, 50.0))
-    training = Training('amtl', 0, named(prepare(cfg)))
-    with quick():
-        training.write(tmp_path)
-        train_folder(training.folder(tmp_path))
-    seen = [line for line in scalars(training.folder(tmp_path)) if names[0] in line]
-    assert len(seen) == 3  # of two epochs, and after the end
-    first, second = ([line[name] for name in names] for line in seen[:2])
-    expected = [0.1 * new + 0.9 * old for new, old in zip(second, first, strict=True)]
-    assert KeepWeightingHook.weighting.accuracies.tolist() == pytest.approx(expected)
-    assert expected != pytest.approx(
-        [0.1 * n + 0.9 * o for n, o in zip(second, expected, strict=True)]
-    )

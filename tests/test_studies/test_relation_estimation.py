@@ -1,63 +1,31 @@
 """Relations measured from single-task and two-task trainings, stopped and started again."""
 
-import contextlib
 import json
-import multiprocessing
 import os
 import signal
-import subprocess
 import time
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from filelock import FileLock
-from fixtures_training import assert_same, load, quick, run, tiny_config, write_data
+from fixtures_training import assert_same, load, run, tiny_config
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from rich.console import Console
+from toy_joint import TASKS as TOYS
+from toy_weighting import SINGLE
+from toy_weighting import config as toy_config
 
 from mmgradsplit.optim.grad_split.relations import load_changes
 from mmgradsplit.registry import HOOKS
-from mmgradsplit.studies import estimate_relations, train_seeds, trainings
-from mmgradsplit.studies.seeds import seeds_table
-from mmgradsplit.studies.training_process import run as train_folder
+from mmgradsplit.studies import estimate_relations
 
 TASKS = ['attribute', 'parsing']
 METRICS = ['attribute/MA', 'parsing/mIoU']
-
-
-class Forked:
-    """Stands for a Popen: a forked process has imported all that a new one would import."""
-
-    def __init__(self, folder: Path) -> None:
-        self.process = multiprocessing.get_context('fork').Process(target=self._run, args=(folder,))
-        self.process.start()
-
-    @staticmethod
-    def _run(folder: Path) -> None:
-        with (
-            (folder / trainings.OUTPUT).open('a') as output,
-            contextlib.redirect_stdout(output),
-            contextlib.redirect_stderr(output),
-            quick(),
-        ):
-            try:
-                train_folder(folder)
-            except Exception:
-                traceback.print_exc()
-                raise SystemExit(1) from None
-
-    def poll(self) -> int | None:
-        return self.process.exitcode
-
-    def terminate(self) -> None:
-        self.process.terminate()
-
-    def wait(self) -> None:
-        self.process.join()
+PAIR = 'attribute+parsing'
 
 
 @HOOKS.register_module(force=True)
@@ -72,63 +40,53 @@ class FailHook(Hook):
             raise OSError('the disk of this task is gone')
 
 
-@pytest.fixture(scope='module')
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_data(tmp_path_factory.mktemp('data'))
-
-
-@pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(training: trainings.Training, root: Path, gpu: str | None) -> Forked:
-        with quick():
-            training.write(root)
-        return Forked(training.folder(root))
-
-    monkeypatch.setattr(trainings, '_start', start)
-
-
 def config(data: Path, **options: Any) -> Config:
     return tiny_config(data, TASKS, **options)
 
 
 def estimate(cfg: Config, out: Path, **options: Any) -> dict:
-    return json.loads(estimate_relations(cfg, out, metrics=METRICS, **options).read_text())
+    options = dict(metrics=METRICS, console=Console(quiet=True)) | options
+    return json.loads(estimate_relations(cfg, out, **options).read_text())
 
 
-def write_results(cfg: Config, out: Path, accuracies: dict[str, tuple[float, ...]]) -> None:
-    """As if the trainings had been run; alone: one value, as a pair: two."""
-    for name, values in accuracies.items():
-        tasks = name.split('/')[0].split('+')
-        names = [metric for metric in METRICS if metric.split('/')[0] in tasks]
-        metrics = dict(zip(names, values, strict=True))
-        folder = out / name
-        folder.mkdir(parents=True)
-        (folder / 'result.json').write_text(json.dumps(dict(metrics=metrics)))
+def metrics(attribute: float, parsing: float) -> dict[str, float]:
+    return dict(zip(METRICS, (attribute, parsing), strict=True))
+
+
+def alone(attribute: float = 50.0, parsing: float = 50.0) -> dict[str, dict[str, float]]:
+    """What the single-task networks measure."""
+    return {
+        task: {name: of}
+        for task, (name, of) in zip(TASKS, metrics(attribute, parsing).items(), strict=True)
+    }
 
 
 def test_the_trainings_are_those_of_single_and_multi_head_configs(
-    data: Path, tmp_path: Path, forked: None
+    data: Path, tmp_path: Path, inside: list[str]
 ) -> None:
-    cfg = config(data, optim_wrapper__relations='none', train_cfg__val_interval=1)
+    """Whatever else the config of GradSplit has, or does not have."""
+    cfg = config(data, optim_wrapper__drop_grad=0.5, train_cfg__val_interval=1)
+    cfg.optim_wrapper.weighting = dict(type='torchjd.UW')
+    del cfg.optim_wrapper.relations
     found = estimate(cfg, tmp_path / 'relations')
 
-    names = ('attribute', 'parsing', 'attribute+parsing')
-    metrics = {}
+    names = (*TASKS, PAIR)
+    assert inside == [f'{name}/seed_0' for name in names]
+    reached = {}
     for name in names:
         folder = tmp_path / 'relations' / name / 'seed_0'
-        metrics[name] = json.loads((folder / 'result.json').read_text())['metrics']
+        reached[name] = json.loads((folder / 'result.json').read_text())['metrics']
         by_hand = tiny_config(data, name.split('+'), optim_wrapper__relations='all')
         runner = run(by_hand, tmp_path / 'by_hand' / name)
         ours = load(folder / 'epoch_2.pth')['state_dict']
         assert_same(ours, load(Path(runner.work_dir, 'epoch_2.pth'))['state_dict'])
         measured = runner.val_loop.run()
-        assert metrics[name] == pytest.approx({key: float(measured[key]) for key in metrics[name]})
-    pair = metrics['attribute+parsing']
-    alone = {**metrics['attribute'], **metrics['parsing']}
+        assert reached[name] == pytest.approx({key: float(measured[key]) for key in reached[name]})
+    pair, single = reached[PAIR], {**reached['attribute'], **reached['parsing']}
     assert found['relations'] == pytest.approx(
         {
-            'attribute -> parsing': pair['parsing/mIoU'] / alone['parsing/mIoU'] - 1,
-            'parsing -> attribute': pair['attribute/MA'] / alone['attribute/MA'] - 1,
+            'attribute -> parsing': pair['parsing/mIoU'] / single['parsing/mIoU'] - 1,
+            'parsing -> attribute': pair['attribute/MA'] / single['attribute/MA'] - 1,
         }
     )
     assert found['provenance']['seeds'] == [0]
@@ -136,6 +94,48 @@ def test_the_trainings_are_those_of_single_and_multi_head_configs(
     # What was written is what the config's relations read.
     changes = load_changes(tmp_path / 'relations/relations.json', TASKS)
     assert changes[0, 1] == found['relations']['attribute -> parsing']
+
+
+def test_gradsplit_keeps_its_optimizers_alone(data: Path, tmp_path: Path, made: Callable) -> None:
+    made({**alone(), PAIR: metrics(50, 50)})
+    cfg = config(data)
+    kept = dict(
+        type='GradSplitOptimWrapper',
+        optimizer=cfg.optim_wrapper.optimizer,
+        modules=['layer4'],
+        optimizers='shared',
+        update='iteration',
+        threshold=-0.2,
+    )
+    aggregator = dict(type='torchjd.PCGrad')
+    cfg.optim_wrapper = dict(kept, aggregator=aggregator, drop_grad=0.5, relations='none')
+    cfg.train_cfg.allocator = dict(type='STA')
+    assert estimate(cfg, tmp_path)['threshold'] == -0.2
+    written = Config.fromfile(tmp_path / PAIR / 'seed_0/config.py')
+    constructor = 'mmgradsplit.GradSplitOptimWrapperConstructor'
+    assert written.optim_wrapper == dict(kept, relations='all', constructor=constructor)
+    assert 'allocator' not in written.train_cfg
+
+
+@pytest.mark.parametrize('kind', ['OptimWrapper', 'AggregatorOptimWrapper'])
+def test_any_other_config_is_trained_uniformly(kind: str, tmp_path: Path, made: Callable) -> None:
+    every = {f'{a}+{b}': SINGLE for i, a in enumerate(TOYS) for b in TOYS[i + 1 :]}
+    made({**dict.fromkeys(TOYS, SINGLE), **every})
+    cfg = toy_config(tmp_path, None, validated=True)
+    optimizer = cfg.optim_wrapper.optimizer
+    cfg.optim_wrapper = dict(type=kind, optimizer=optimizer)
+    if kind != 'OptimWrapper':
+        cfg.optim_wrapper.update(
+            aggregator=dict(type='torchjd.PCGrad'), weighting=dict(type='torchjd.UW')
+        )
+        cfg.train_cfg.allocator = dict(type='ISTA')
+    estimate(cfg, tmp_path, metrics=list(SINGLE))
+    for name in (*TOYS, *every):
+        written = Config.fromfile(tmp_path / name / 'seed_0/config.py')
+        assert written.optim_wrapper.type == 'MultiTaskOptimWrapper'
+        assert written.optim_wrapper.optimizer == optimizer
+        assert not {'weighting', 'aggregator', 'on'} & {*written.optim_wrapper}
+        assert 'allocator' not in written.train_cfg
 
 
 def test_killed_and_started_again(data: Path, tmp_path: Path, forked: None) -> None:
@@ -163,7 +163,7 @@ def test_killed_and_started_again(data: Path, tmp_path: Path, forked: None) -> N
     assert (out / 'relations.json').read_bytes() == (whole / 'relations.json').read_bytes()
 
 
-def test_a_failed_training_stops_no_other(data: Path, tmp_path: Path, forked: None) -> None:
+def test_a_failed_training_stops_no_other(data: Path, tmp_path: Path, inside: list[str]) -> None:
     broken = tmp_path / 'broken'
     broken.touch()
     cfg = config(data, custom_hooks=[dict(type='FailHook', file=str(broken), task='attribute')])
@@ -178,53 +178,25 @@ def test_a_failed_training_stops_no_other(data: Path, tmp_path: Path, forked: No
     assert all(p.stat().st_mtime_ns == time for p, time in finished.items())
 
 
-@pytest.fixture
-def no_training(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    def start(training: trainings.Training, root: Path, gpu: str | None) -> subprocess.Popen:
-        raise AssertionError(f'{training.title} was started')
-
-    monkeypatch.setattr(trainings, '_start', start)
-    yield
-
-
-def test_repeated_relations_have_a_spread(data: Path, tmp_path: Path, no_training: None) -> None:
-    cfg = config(data)
-    singles = {f'{t}/seed_{s}': (50.0,) for t in TASKS for s in range(3)}
+def test_repeated_relations_have_a_spread(data: Path, tmp_path: Path, made: Callable) -> None:
     # attribute -> parsing: -10%, -12%, -14%; parsing -> attribute: -10%, 0%, +10%.
-    pairs = {
-        f'attribute+parsing/seed_{s}': v
-        for s, v in enumerate([(45.0, 45.0), (50.0, 44.0), (55.0, 43.0)])
-    }
-    write_results(cfg, tmp_path, {**singles, **pairs})
-    found = estimate(cfg, tmp_path, repeat=3)
+    made({**alone(), PAIR: [metrics(45, 45), metrics(50, 44), metrics(55, 43)]})
+    found = estimate(config(data), tmp_path, repeat=3)
     assert found['relations'] == pytest.approx(
         {'attribute -> parsing': -0.12, 'parsing -> attribute': 0.0}, abs=1e-12
     )
     assert found['spread'] == pytest.approx(
         {'attribute -> parsing': 0.02, 'parsing -> attribute': 0.1}
     )
+    assert found['threshold'] == -0.01  # section 3.1, where the config has none
     assert found['unsettled'] == ['parsing -> attribute']
     assert found['negative'] == ['attribute -> parsing']
 
 
-def test_lower_is_better(data: Path, tmp_path: Path, no_training: None) -> None:
-    cfg = config(
-        data,
-        val_cfg__references={
-            'attribute/MA': 50.0,
-            'parsing/mIoU': dict(value=2.0, lower_is_better=True),
-        },
-    )
-    write_results(
-        cfg,
-        tmp_path,
-        {
-            'attribute/seed_0': (50.0,),
-            'parsing/seed_0': (2.0,),
-            'attribute+parsing/seed_0': (40.0, 3.0),
-        },
-    )
-    found = json.loads(estimate_relations(cfg, tmp_path).read_text())
+def test_lower_is_better(data: Path, tmp_path: Path, made: Callable) -> None:
+    made({**alone(50.0, 2.0), PAIR: metrics(40, 3)})
+    references = {'attribute/MA': 50.0, 'parsing/mIoU': dict(value=2.0, lower_is_better=True)}
+    found = estimate(config(data, val_cfg__references=references), tmp_path, metrics=None)
     assert found['relations'] == pytest.approx(
         {'attribute -> parsing': -0.5, 'parsing -> attribute': -0.2}
     )
@@ -235,24 +207,16 @@ def test_lower_is_better(data: Path, tmp_path: Path, no_training: None) -> None:
     [(0.0, 'parsing, seed 0.*other than 0'), (float('nan'), 'parsing, seed 0 diverged')],
 )
 def test_accuracies_without_a_relation(
-    data: Path, tmp_path: Path, no_training: None, value: float, words: str
+    data: Path, tmp_path: Path, made: Callable, value: float, words: str
 ) -> None:
-    write_results(
-        config(data),
-        tmp_path,
-        {
-            'attribute/seed_0': (50.0,),
-            'parsing/seed_0': (value,),
-            'attribute+parsing/seed_0': (50.0, 50.0),
-        },
-    )
+    made({**alone(parsing=value), PAIR: metrics(50, 50)})
     with pytest.raises(ValueError, match=words):
         estimate(config(data), tmp_path)
     assert len(list(tmp_path.rglob('result.json'))) == 3
     assert not (tmp_path / 'relations.json').exists()
 
 
-def test_faults_before_any_training(data: Path, tmp_path: Path, no_training: None) -> None:
+def test_faults_before_any_training(data: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r'named once.*val_cfg\.references or by --metrics'):
         estimate_relations(config(data), tmp_path, metrics=METRICS[:1])
     with pytest.raises(ValueError, match='at least two'):
@@ -261,13 +225,8 @@ def test_faults_before_any_training(data: Path, tmp_path: Path, no_training: Non
         estimate(config(data), tmp_path, repeat=0)
 
 
-def test_a_folder_of_another_config(data: Path, tmp_path: Path, no_training: None) -> None:
-    results = {
-        'attribute/seed_0': (50.0,),
-        'parsing/seed_0': (50.0,),
-        'attribute+parsing/seed_0': (50.0, 50.0),
-    }
-    write_results(config(data), tmp_path, results)
+def test_a_folder_of_another_config(data: Path, tmp_path: Path, made: Callable) -> None:
+    made({**alone(), PAIR: metrics(50, 50)})
     estimate(config(data), tmp_path)
     before = (tmp_path / 'relations.json').read_bytes()
     with pytest.raises(ValueError, match=r'another config.*optimizer\.lr was 0\.001'):
@@ -275,43 +234,13 @@ def test_a_folder_of_another_config(data: Path, tmp_path: Path, no_training: Non
     assert (tmp_path / 'relations.json').read_bytes() == before
 
 
-def test_two_processes_in_one_folder(data: Path, tmp_path: Path, no_training: None) -> None:
+def test_two_processes_in_one_folder(data: Path, tmp_path: Path) -> None:
     with FileLock(tmp_path / '.lock'), pytest.raises(BlockingIOError, match='another process'):
         estimate(config(data), tmp_path)
 
 
-def test_a_damaged_result(data: Path, tmp_path: Path, no_training: None) -> None:
+def test_a_damaged_result(data: Path, tmp_path: Path) -> None:
     (tmp_path / 'parsing/seed_0').mkdir(parents=True)
     (tmp_path / 'parsing/seed_0/result.json').write_text('{"metr')
     with pytest.raises(ValueError, match=r"seed_0/result\.json' is damaged.*remove the file"):
         estimate(config(data), tmp_path)
-
-
-def test_seeds_of_several_configs(data: Path, tmp_path: Path) -> None:
-    paths = []
-    for name, relations in (('split', 'none'), ('joint', 'all')):
-        cfg = tiny_config(data, ['attribute'], optim_wrapper__relations=relations)
-        cfg.train_cfg.update(max_epochs=1, iters_per_epoch=1)
-        paths.append(tmp_path / f'{name}.py')
-        with quick():
-            cfg.dump(paths[-1])
-    metrics = train_seeds(paths, tmp_path / 'out', repeat=1)
-    # One task: a mask has nothing to hold back. In processes of their own.
-    assert metrics['split'] == metrics['joint'] and len(metrics['split']) == 1
-    assert (tmp_path / 'out/split/seed_0/epoch_1.pth').is_file()
-    with pytest.raises(ValueError, match='must differ'):
-        train_seeds([paths[0], paths[0]], tmp_path / 'out')
-
-
-def test_the_table_of_seeds_has_a_line_for_each_metric_and_run() -> None:
-    """Readable with many runs: the sample standard deviation of 1 and 3 is the square root of 2."""
-    table = seeds_table(
-        dict(
-            one=[{'seg/mIoU': 1.0}, {'seg/mIoU': 3.0}], other=[{'seg/mIoU': 5.0, 'depth/rmse': 0.5}]
-        )
-    )
-    cells = [list(column.cells) for column in table.columns]
-    assert cells[0] == ['seg/mIoU', '', 'depth/rmse']
-    assert cells[1] == ['one', 'other', 'other']
-    assert cells[2] == ['2.000 ± 1.414', '5.000', '0.500']
-    assert cells[3] == ['2', '1', '1']

@@ -143,6 +143,17 @@ def test_a_run_written_by_hand(tmp_path: Path) -> None:
     assert run.history['pose/PCK'] == {0: 2.0, 10: 10.0, 20: 20.0, 30: 30.0, 40: 40.0}
 
 
+def test_the_losses_of_all_tasks_and_their_sum(tmp_path: Path) -> None:
+    """As of Mask R-CNN in STA, whose tasks share one joint step."""
+    names = ['loss', 'det/loss', 'mask/loss']
+    logged = dict.fromkeys([*names, 'mask/loss_mask', 'base_lr'], 2.0)
+    run = read_run(write_run(tmp_path / 'sta', logged=logged, loss=1.0))
+    for name in names:
+        assert run.losses[name] == {step: 2.0 * step for step in range(5, 45, 5)}
+    assert set(run.losses) == {*names, 'pose/loss', 'depth/loss'}
+    assert run.weights == {}
+
+
 def test_a_resumed_run_is_read_from_all_its_logs(tmp_path: Path) -> None:
     folder = write_run(tmp_path / 'mine', loss=1.0, epochs=3)
     write_run(tmp_path / 'other', loss=2.0, stamp='20260101_000001', load_from='epoch_1.pth')
@@ -422,7 +433,7 @@ def test_weights_are_drawn_where_there_are_any(
 ) -> None:
     both = {'weight/pose': 0.5, 'weight/depth': 0.25, 'aggregator/pose': 2.0}
     names = ['plain', 'joint', 'in_turn']
-    logged = [{}, both, {'pose/weight': 0.125, 'pose/weight_decay': 9.0}]
+    logged = [{}, both, {'weight/pose': 0.125, 'pose/weight_decay': 9.0}]
     plain, joint, in_turn = (
         write_run(tmp_path / name, logged=values, name=name)
         for name, values in zip(names, logged, strict=True)
@@ -440,6 +451,7 @@ def test_weights_are_drawn_where_there_are_any(
 def test_the_weights_of_real_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AMTL's in joint training, above PCGrad, and in task steps."""
     joint, in_turn = (weighted_config(tmp_path, AMTL, validated=True) for _ in range(2))
+    joint.optim_wrapper.type = 'AggregatorOptimWrapper'
     joint.optim_wrapper.aggregator = dict(type='torchjd.PCGrad')
     in_turn.train_dataloader = dict.fromkeys(TASKS, joint_config(tmp_path).train_dataloader)
     in_turn.train_cfg = dict(type='RoundRobinTrainLoop', max_epochs=2, iters_per_epoch=3)
@@ -453,7 +465,7 @@ def test_the_weights_of_real_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for task in TASKS:
         assert plots[f'weight/{task}'] == [
             [[line['iter'], line[f'weight/{task}']] for line in logs[0]],
-            [[line['iter'], line[f'{task}/weight']] for line in logs[1]],
+            [[line['iter'], line[f'weight/{task}']] for line in logs[1]],
         ]
         assert plots[f'aggregator/{task}'] == [
             [[line['iter'], line[f'aggregator/{task}']] for line in logs[0]]

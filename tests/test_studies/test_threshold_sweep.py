@@ -62,8 +62,8 @@ def test_what_is_shown(tmp_path: Path) -> None:
 
 def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='no relations file'):
-        sweep_thresholds(tmp_path / 'none.json')
+        sweep_thresholds(tmp_path / 'none.json', [0.0])
     path = tmp_path / 'wrong.json'
     path.write_text(json.dumps({'changes': []}))
     with pytest.raises(ValueError, match=r"wrong\.json' is no relations file"):
-        sweep_thresholds(path)
+        sweep_thresholds(path, [0.0])

@@ -14,6 +14,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('second', help='JSON file of relations, such as estimated ones')
     parser.add_argument(
         '--threshold',
+        dest='thresholds',
         nargs='+',
         type=float,
         metavar='T',
@@ -24,8 +25,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Compare."""
-    args = parse_args()
-    compare_relations(args.first, args.second, args.threshold)
+    compare_relations(**vars(parse_args()))
 
 
 if __name__ == '__main__':

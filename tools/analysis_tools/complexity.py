@@ -2,9 +2,8 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
-from mmgradsplit.analysis.complexity_report import report_complexity, report_published
+from mmgradsplit.analysis import report_complexity, report_published
+from mmgradsplit.apis.command_line import add_cfg_options
 
 PUBLISHED = 'configs/gradsplit_tables/complexity.json'
 
@@ -37,13 +36,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--out', nargs='+', default=[], metavar='FILE', help='also write the table, as .md or .csv'
     )
-    parser.add_argument(
-        '--cfg-options',
-        nargs='+',
-        action=DictAction,
-        metavar='KEY=VALUE',
-        help='override keys of the configs, for instance tasks="[pose]"',
-    )
+    add_cfg_options(parser, 'the configs, for instance tasks="[pose]"')
     return parser.parse_args()
 
 

@@ -38,20 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Measure."""
-    args = parse_args()
-    conflict_maps(
-        args.config,
-        args.checkpoints,
-        args.out,
-        labels=args.labels,
-        modules=args.modules,
-        repeats=args.repeats,
-        samples=args.samples,
-        masked=args.masked,
-        seed=args.seed,
-        device=args.device,
-        cfg_options=args.cfg_options,
-    )
+    conflict_maps(**vars(parse_args()))
 
 
 if __name__ == '__main__':

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmgradsplit.analysis import angle_distributions as gradient_angles
+from mmgradsplit.analysis import gradient_angles
 from mmgradsplit.apis.command_line import add_cfg_options, add_device
 
 
@@ -41,19 +41,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Measure."""
-    args = parse_args()
-    gradient_angles(
-        args.config,
-        args.checkpoint,
-        args.out,
-        allocators=args.allocators,
-        modules=args.modules,
-        batches=args.batches,
-        samples=args.samples,
-        seed=args.seed,
-        device=args.device,
-        cfg_options=args.cfg_options,
-    )
+    gradient_angles(**vars(parse_args()))
 
 
 if __name__ == '__main__':

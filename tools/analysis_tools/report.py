@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmgradsplit.studies.report import report
+from mmgradsplit.studies import report
 
 
 def parse_args() -> argparse.Namespace:
@@ -28,8 +28,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Report."""
-    args = parse_args()
-    report(args.work_dirs, out=args.out, references=args.references)
+    report(**vars(parse_args()))
 
 
 if __name__ == '__main__':

@@ -3,7 +3,6 @@
 import argparse
 
 from mmgradsplit.studies import sweep_thresholds
-from mmgradsplit.studies.threshold_sweep import THRESHOLDS
 
 
 def parse_args() -> argparse.Namespace:
@@ -16,9 +15,9 @@ def parse_args() -> argparse.Namespace:
         '--thresholds',
         nargs='+',
         type=float,
-        default=THRESHOLDS,
+        default=[-0.025, -0.015, -0.01, -0.009, 0.0, float('inf')],
         metavar='T',
-        help='thresholds, "inf" and "-inf" among them (default: those of Table A-2)',
+        help='thresholds, "inf" and "-inf" among them (default: %(default)s, those of Table A-2)',
     )
     parser.add_argument(
         '--tasks', nargs='+', help='tasks in the order of the table (default: all of the file)'
@@ -29,8 +28,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     """Show the masks."""
-    args = parse_args()
-    sweep_thresholds(args.relations, args.thresholds, tasks=args.tasks, out=args.out)
+    sweep_thresholds(**vars(parse_args()))
 
 
 if __name__ == '__main__':

@@ -1,7 +1,4 @@
-"""Make the three-task digits set from MNIST and CIFAR-10: arguments, then one call.
-
-May import mmgradsplit.
-"""
+"""Make the three-task digits set from MNIST and CIFAR-10: arguments, then one call."""
 
 import argparse
 

@@ -5,12 +5,7 @@ train_cfg = dict(
 )
 val_cfg = dict(type='MultiTaskValLoop')
 test_cfg = dict(type='MultiTaskTestLoop')
-optim_wrapper = dict(
-    type='GradSplitOptimWrapper',
-    constructor='GradSplitOptimWrapperConstructor',
-    optimizer=dict(type='Adam', lr=0.001),
-    relations='all',
-)
+optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='Adam', lr=0.001))
 param_scheduler = [
     dict(
         type='LinearLR',

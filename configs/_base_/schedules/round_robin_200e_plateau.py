@@ -1,6 +1,5 @@
 # Round-robin training as in AMTL's supplement, C.3: AdamW, two epochs of warm-up, then a tenth of
-# the learning rate whenever acc_mtl has not risen for 20 epochs. One update a major iteration, from
-# the sum of the task gradients, as of one loss of all tasks. The paper tried the learning rates
+# the learning rate whenever acc_mtl has not risen for 20 epochs. The paper tried the learning rates
 # 4e-4, 2e-4, 1e-4, 8e-5 and 4e-5. An epoch is one of VOC 07+12 trainval, 16,551 images, in batches
 # of 32.
 train_cfg = dict(
@@ -9,13 +8,8 @@ train_cfg = dict(
 val_cfg = dict(type='MultiTaskValLoop')
 test_cfg = dict(type='MultiTaskTestLoop')
 optim_wrapper = dict(
-    type='GradSplitOptimWrapper',
-    constructor='GradSplitOptimWrapperConstructor',
+    type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=5e-6),
-    relations='all',  # every task trains every filter
-    modules=[],
-    optimizers='shared',
-    update='iteration',
 )
 param_scheduler = [
     dict(

@@ -1,30 +1,24 @@
-"""How often task gradients conflict in the course of training (GradSplit, Figure 3).
-
-May import mmengine, this room and the visualization room.
-"""
+"""How often task gradients conflict in the course of training (GradSplit, Figure 3)."""
 
 import itertools
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from mmengine.dist import all_gather_object, is_main_process
+from matplotlib.figure import Figure
+from mmengine.dist import all_gather_object
 from mmengine.runner import Runner
 
 from mmgradsplit.analysis.conflicts import Layers, measure_cosines, summarize_cosines
 from mmgradsplit.analysis.task_gradients import module_parameters
 from mmgradsplit.registry import HOOKS
-from mmgradsplit.utils import write_json
-from mmgradsplit.visualization import draw_conflicts, save_figure
+from mmgradsplit.visualization import draw_conflicts
 
-from .measurement import MeasurementHook
-
-FILE, PICTURE = 'conflicts.json', 'conflicts.png'
+from .measurement import SeriesHook
 
 
 @HOOKS.register_module()
-class ConflictFrequencyHook(MeasurementHook):
+class ConflictFrequencyHook(SeriesHook):
     """Measures how often the gradients of two tasks conflict, layer by layer.
 
     At each interval the frequencies go to the visualizer's back ends (TensorBoard, JSON) as
@@ -38,6 +32,8 @@ class ConflictFrequencyHook(MeasurementHook):
         samples: Samples of a batch. The paper: 16.
         repeats: Batches of a measurement. The paper: 20.
     """
+
+    file = 'conflicts.json'
 
     def __init__(
         self,
@@ -54,32 +50,12 @@ class ConflictFrequencyHook(MeasurementHook):
         own = measure_cosines(replica, self.batches, parameters, positions)
         parts = all_gather_object(own)
         layers = summarize_cosines({name: np.concatenate([p[name] for p in parts]) for name in own})
-        iteration = runner.iter + 1
-        earlier = runner.message_hub.get_info(self.key, [])
-        runner.message_hub.update_info(
-            self.key, [*earlier, dict(iteration=iteration, layers=layers)]
-        )
-        runner.visualizer.add_scalars(_scalars(layers, list(replica.tasks)), step=iteration)
+        self.keep(runner, _scalars(layers, list(replica.tasks)), layers=layers)
 
-    def after_train(self, runner: Runner) -> None:
-        """Write all measurements and the picture."""
-        measurements = runner.message_hub.get_info(self.key, [])
-        if not (measurements and is_main_process()):
-            return
-        tasks = list(self.batches.streams)
-        content = dict(
-            config=Path(runner.cfg.filename).name if runner.cfg.filename else None,
-            seed=runner.seed,
-            tasks=tasks,
-            samples=self.samples,
-            repeats=self.repeats,
-            measurements=measurements,
-        )
-        write_json(Path(runner.work_dir, FILE), content)
+    def draw(self, measurements: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> Figure:
+        """The maps of the first and of the last measurement."""
         ends = (measurements[0], measurements[-1])
-        rows = {f'iteration {of["iteration"]}': of['layers'] for of in ends}
-        save_figure(draw_conflicts(rows, tasks), Path(runner.work_dir, PICTURE))
-        runner.logger.info(f'ConflictFrequencyHook: {Path(runner.work_dir, FILE)} and {PICTURE}')
+        return draw_conflicts({f'iteration {of["iteration"]}': of['layers'] for of in ends}, tasks)
 
 
 def _scalars(layers: Layers, tasks: Sequence[str]) -> dict[str, float]:

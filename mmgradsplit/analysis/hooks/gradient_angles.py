@@ -1,16 +1,14 @@
-"""Angles between gradients in the course of joint training (STA, Figures 1 and 2).
+"""Angles between gradients in the course of joint training (STA, Figures 1 and 2)."""
 
-May import mmengine, this room and the visualization room.
-"""
-
+import copy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from mmengine.dist import all_gather_object, is_main_process
+from matplotlib.figure import Figure
+from mmengine.dist import all_gather_object
 from mmengine.runner import Runner
 
-from mmgradsplit.analysis.gradient_angles import (
+from mmgradsplit.analysis.angles import (
     ALLOCATIONS,
     MODULES,
     build_allocators,
@@ -19,18 +17,15 @@ from mmgradsplit.analysis.gradient_angles import (
     measure_angles,
 )
 from mmgradsplit.analysis.task_batches import joint_dataloader
-from mmgradsplit.analysis.task_gradients import multi_task
+from mmgradsplit.optim import build_weighting
 from mmgradsplit.registry import HOOKS
-from mmgradsplit.utils import write_json
-from mmgradsplit.visualization import draw_angles, save_figure
+from mmgradsplit.visualization import draw_angles
 
-from .measurement import MeasurementHook
-
-FILE, PICTURE = 'gradient_angles.json', 'gradient_angles.png'
+from .measurement import SeriesHook
 
 
 @HOOKS.register_module()
-class GradientAngleHook(MeasurementHook):
+class GradientAngleHook(SeriesHook):
     """Measures angles between task gradients, and between successive steps, in joint training.
 
     At each interval the network as it stands is measured with several allocators, on the same
@@ -53,6 +48,8 @@ class GradientAngleHook(MeasurementHook):
         ValueError: If it is no joint training, or a number or name does not fit.
     """
 
+    file = 'gradient_angles.json'
+
     def __init__(
         self,
         interval: int,
@@ -71,36 +68,22 @@ class GradientAngleHook(MeasurementHook):
 
     def measure(self, runner: Runner, replica: Any, positions: range) -> None:
         """Measure the angles and log them."""
+        weighting = copy.deepcopy(getattr(runner.optim_wrapper, 'weighting', None))
+        if weighting is None:  # a wrapper of mmengine's
+            weighting = build_weighting(None, list(replica.tasks), replica.loss_weights)
+        weighting.link(replica.backbone)
         annotations = runner.cfg.train_cfg.get('annotations')
+        modules = self.modules or MODULES
         own = measure_angles(
-            replica, self.batches, self.built, self.modules or MODULES, positions, annotations
+            replica, weighting, self.batches, self.built, modules, positions, annotations
         )
         found = described(joined(all_gather_object(own)))
-        iteration = runner.iter + 1
-        earlier = runner.message_hub.get_info(self.key, [])
-        runner.message_hub.update_info(
-            self.key, [*earlier, dict(iteration=iteration, allocators=found)]
-        )
-        runner.visualizer.add_scalars(_scalars(found), step=iteration)
+        self.keep(runner, _scalars(found), allocators=found)
 
-    def after_train(self, runner: Runner) -> None:
-        """Write all measurements and the picture."""
-        measurements = runner.message_hub.get_info(self.key, [])
-        if not (measurements and is_main_process()):
-            return
-        content = dict(
-            config=Path(runner.cfg.filename).name if runner.cfg.filename else None,
-            seed=runner.seed,
-            tasks=list(multi_task(runner.model).tasks),
-            samples=self.samples or runner.cfg.train_dataloader.batch_size,
-            repeats=self.repeats,
-            measurements=measurements,
-        )
-        write_json(Path(runner.work_dir, FILE), content)
+    def draw(self, measurements: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> Figure:
+        """The histograms of the last measurement."""
         last = measurements[-1]
-        title = f'Gradient angles at iteration {last["iteration"]}'
-        save_figure(draw_angles(last['allocators'], title), Path(runner.work_dir, PICTURE))
-        runner.logger.info(f'GradientAngleHook: {Path(runner.work_dir, FILE)} and {PICTURE}')
+        return draw_angles(last['allocators'], f'Gradient angles at iteration {last["iteration"]}')
 
 
 def _scalars(found: Mapping[str, Mapping]) -> dict[str, float]:

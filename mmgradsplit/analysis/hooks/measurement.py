@@ -1,17 +1,19 @@
-"""What hooks have in common that measure task gradients beside the training.
-
-May import mmengine and this room.
-"""
+"""What hooks have in common that measure task gradients beside the training."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmgradsplit.analysis.task_batches import TaskBatches
+from mmgradsplit.analysis.task_batches import TaskBatches, task_dataloaders
 from mmgradsplit.analysis.task_gradients import module_parameters, multi_task, replica_of
+from mmgradsplit.utils import config_name, write_json
 from mmgradsplit.utils.tracing import without_trace
+from mmgradsplit.visualization import save_figure
 
 
 class MeasurementHook(Hook):
@@ -67,12 +69,7 @@ class MeasurementHook(Hook):
         Raises:
             ValueError: If the training is of another kind.
         """
-        configs = runner.cfg.get('train_dataloader')
-        if not isinstance(configs, Mapping) or set(configs) != set(tasks):
-            raise ValueError(
-                f'{self.key} needs a train_dataloader with an entry for each task {list(tasks)}'
-            )
-        return {task: configs[task] for task in tasks}
+        return task_dataloaders(runner.cfg, tasks, self.key)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None
@@ -101,5 +98,63 @@ class MeasurementHook(Hook):
             runner: mmengine's runner.
             replica: A copy of the MultiTaskModel, in the mode of the training.
             positions: The numbers of this measurement's repeats in the run.
+        """
+        raise NotImplementedError
+
+
+class SeriesHook(MeasurementHook):
+    """Base of the hooks that keep each measurement, and write all of them after training.
+
+    Args:
+        interval: As for :class:`MeasurementHook`, and the following ones.
+        modules: Names, or patterns, of modules.
+        samples: Samples of a batch.
+        repeats: Batches of a measurement.
+
+    Attributes:
+        file: The file in ``work_dir`` that gets the measurements; the picture beside it has the
+            same name, but for the suffix.
+    """
+
+    file: str
+
+    def keep(self, runner: Runner, scalars: Mapping[str, float], **found: Any) -> None:
+        """Keep a measurement for checkpoints and the file, and log its scalars.
+
+        Args:
+            runner: mmengine's runner.
+            scalars: What the visualizer's back ends get, by name.
+            **found: What was measured.
+        """
+        iteration = runner.iter + 1
+        earlier = runner.message_hub.get_info(self.key, [])
+        runner.message_hub.update_info(self.key, [*earlier, dict(iteration=iteration, **found)])
+        runner.visualizer.add_scalars(dict(scalars), step=iteration)
+
+    def after_train(self, runner: Runner) -> None:
+        """Write all measurements and the picture."""
+        measurements = runner.message_hub.get_info(self.key, [])
+        if not (measurements and is_main_process()):
+            return
+        tasks = list(multi_task(runner.model).tasks)
+        content = dict(
+            config=config_name(runner.cfg),
+            seed=runner.seed,
+            tasks=tasks,
+            samples=self.samples or runner.cfg.train_dataloader.batch_size,
+            repeats=self.repeats,
+            measurements=measurements,
+        )
+        path = Path(runner.work_dir, self.file)
+        write_json(path, content)
+        picture = save_figure(self.draw(measurements, tasks), path.with_suffix('.png'))
+        runner.logger.info(f'{type(self).__name__}: {path} and {picture.name}')
+
+    def draw(self, measurements: Sequence[Mapping[str, Any]], tasks: Sequence[str]) -> Figure:
+        """The picture of all measurements.
+
+        Args:
+            measurements: What was kept, each with its ``iteration``.
+            tasks: Names of the tasks.
         """
         raise NotImplementedError

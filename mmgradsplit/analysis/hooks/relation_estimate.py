@@ -1,7 +1,4 @@
-"""Relations between tasks from a single multi-head training (GradSplit, section 5, future work).
-
-May import mmengine, the mathematics and this room.
-"""
+"""Relations between tasks from a single multi-head training (GradSplit, section 5, future work)."""
 
 import logging
 import time
@@ -26,7 +23,7 @@ from mmgradsplit.analysis.task_gradients import (
 )
 from mmgradsplit.functional import by_name, derive_seed, relation_mask, summarize_changes
 from mmgradsplit.registry import HOOKS
-from mmgradsplit.utils import write_json
+from mmgradsplit.utils import config_name, write_json
 
 from .measurement import MeasurementHook
 
@@ -154,9 +151,8 @@ class RelationEstimateHook(MeasurementHook):
                     f'was zero or not finite',
                 )
                 continue
-            content = self._content(runner, method, measured)
             path = Path(runner.work_dir, f'relations_estimate_{method}.json')
-            write_json(path, content)
+            write_json(path, self._content(runner, method, measured))
 
     def _content(
         self, runner: Runner, method: str, measured: NDArray[np.float64]
@@ -164,18 +160,15 @@ class RelationEstimateHook(MeasurementHook):
         """The relations file of one method; ``measured`` has the shape [M x T x T]."""
         tasks = list(self.batches.streams)
         mean, spread, settled = summarize_changes(measured, 0.0)
-        kept = relation_mask(mean, 0.0).T
         several = len(measured) > 1
         return dict(
             source=f'RelationEstimateHook: {METHODS[method]}, in one multi-head training',
             method=method,
             relations=by_name(mean, tasks),
             spread=by_name(spread, tasks) if several else None,
-            unsettled=[n for n, ok in by_name(settled, tasks).items() if not ok]
-            if several
-            else None,
+            unsettled=_false(settled, tasks) if several else None,
             threshold=0.0,
-            negative=[name for name, ok in by_name(kept, tasks).items() if not ok],
+            negative=_false(relation_mask(mean, 0.0).T, tasks),
             measurements=len(measured),
             cost=dict(
                 seconds=round(self.state['seconds'], 3),
@@ -183,7 +176,7 @@ class RelationEstimateHook(MeasurementHook):
                 processes=get_world_size(),
             ),
             provenance=dict(
-                config=Path(runner.cfg.filename).name if runner.cfg.filename else None,
+                config=config_name(runner.cfg),
                 seed=runner.seed,
                 iterations=runner.iter,
                 interval=self.interval,
@@ -195,10 +188,15 @@ class RelationEstimateHook(MeasurementHook):
         )
 
 
+def _false(holds: NDArray[np.bool_], tasks: Sequence[str]) -> list[str]:
+    """The names of the relations of which something, shape [T x T], does not hold."""
+    return [name for name, ok in by_name(holds, tasks).items() if not ok]
+
+
 def learning_rate(optim_wrapper: OptimWrapper, task: str) -> float:
     """The current learning rate of a task's optimizer, or of the one that all tasks share."""
     rates = optim_wrapper.get_lr()
-    for name in (f'{task}.lr', 'shared.lr', 'lr'):
+    for name in (f'{task}.lr', 'lr'):
         if name in rates:
             return float(rates[name][0])
     raise KeyError(f"optim_wrapper has no learning rate for the task '{task}', only {list(rates)}")

@@ -1,7 +1,4 @@
-"""The samplers that the paper uses and no toolbox has.
-
-May import mmengine, torch, numpy and the registry.
-"""
+"""The samplers that the paper uses and no toolbox has."""
 
 from .random_identity import RandomIdentitySampler
 

@@ -1,7 +1,4 @@
-"""The random-identity sampler (Hermans et al. 2017; GradSplit, supplement D.1).
-
-May import mmengine, torch, numpy and the registry.
-"""
+"""The random-identity sampler (Hermans et al. 2017; GradSplit, supplement D.1)."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Transforms of images with several dense annotations. May import mmcv, mmseg and the registry."""
+"""Transforms of images with several dense annotations."""
 
 from .formatting import PackDenseInputs
 from .geometry import RandomMirror, RandomZoom

@@ -1,4 +1,4 @@
-"""Packs an image with its dense annotations. May import mmseg and the registry."""
+"""Packs an image with its dense annotations."""
 
 import numpy as np
 import torch

@@ -1,7 +1,4 @@
-"""Random zoom and mirroring of an image and all its dense annotations.
-
-May import mmcv, mmseg and the registry.
-"""
+"""Random zoom and mirroring of an image and all its dense annotations."""
 
 from typing import Any
 
@@ -17,10 +14,10 @@ MIRRORED = dict(horizontal=[0], vertical=[1], diagonal=[0, 1])
 
 @TRANSFORMS.register_module()
 class RandomZoom(RandomResize):
-    """mmcv's ``RandomResize`` by mmseg's ``Resize``, which looks to depth like coming closer.
+    """mmcv's ``RandomResize`` by mmseg's ``Resize``, which also corrects depth and disparity.
 
-    An image that is s times as large as ``scale`` makes it shows things s times as near: depth is
-    divided by s, disparity multiplied by it. Labels and normals stay as they are; all maps are
+    An image enlarged by a factor s looks as if the camera had come s times as close: depth is
+    divided by s, and disparity multiplied by it. Labels and normals stay as they are; all maps are
     resized to the nearest value.
 
     Args:

@@ -1,7 +1,4 @@
-"""Images and dense annotations from image files and NumPy arrays.
-
-May import mmcv and the registry.
-"""
+"""Images and dense annotations from image files and NumPy arrays."""
 
 import io
 from typing import Any

@@ -1,4 +1,4 @@
-"""Checkpoints that survive a kill while they are written. May import mmengine."""
+"""Checkpoints that survive a kill while they are written."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,6 +1,5 @@
-"""The table at the end: what was learned, next to what it is compared with. May import mmengine."""
+"""The table of metrics at the end of training, beside what they are compared with."""
 
-import io
 import json
 import math
 from collections.abc import Mapping
@@ -11,19 +10,17 @@ import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from mmgradsplit.functional import acc_mtl, delta_m
 from mmgradsplit.registry import HOOKS
-from mmgradsplit.utils import write_json
+from mmgradsplit.utils import config_name, write_json
+from mmgradsplit.utils.tables import TextTable
 from mmgradsplit.utils.tracing import without_trace
 
 Metrics = dict[str, float | None]
 
 FILE = 'summary.json'
-# Of all tasks, and their decimals.
+# Metrics of all tasks together, and their decimals.
 SUMS = {'acc_mtl': 4, 'delta_m': 2}
 UNTRAINED, TRAINED, BASELINE, REFERENCE = (
     'untrained', 'trained', 'multi-head baseline', 'single-task reference',
@@ -96,7 +93,7 @@ class SummaryHook(Hook):
         if not is_main_process():
             return
         content = dict(
-            config=Path(runner.cfg.filename).name if runner.cfg.filename else None,
+            config=config_name(runner.cfg),
             seed=runner.seed,
             iterations=runner.iter,
             epochs=runner.epoch,
@@ -156,15 +153,11 @@ def render_table(
         columns[REFERENCE] = {
             **references, 'acc_mtl': acc_mtl(references, lower_is_better), 'delta_m': 0.0,
         }  # fmt: skip
-    table = Table(box=box.MARKDOWN)
-    table.add_column('metric')
-    for name in columns:
-        table.add_column(name, justify='right')
-    for row in _rows(columns, references):
-        table.add_row(row, *(_format(row, metrics.get(row)) for metrics in columns.values()))
-    text = io.StringIO()
-    Console(file=text, width=200, color_system=None).print(table)
-    return '\n'.join(line for line in text.getvalue().splitlines() if line.strip())
+    rows = [
+        [name, *(_format(name, metrics.get(name)) for metrics in columns.values())]
+        for name in _rows(columns, references)
+    ]
+    return TextTable(['metric', *columns], rows, words=['metric']).markdown()
 
 
 def _rows(columns: Mapping[str, Metrics], references: Mapping[str, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Builds the dataloaders of all tasks, with their checks. May import torch, mmengine."""
+"""Builds the dataloaders of all tasks, with their checks."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,4 @@
-"""Joint training on one data set whose samples are annotated for several tasks.
-
-May import torch, mmengine.
-"""
+"""Joint training on one data set whose samples are annotated for several tasks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Round-robin training over a data set for each task. May import torch, mmengine."""
+"""Round-robin training over a data set for each task."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

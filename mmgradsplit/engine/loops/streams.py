@@ -1,7 +1,4 @@
-"""Endless, seekable streams of batches, a function of the seed and the iteration alone.
-
-May import torch and the mathematics.
-"""
+"""Endless, seekable streams of batches, a function of the seed and the iteration alone."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,7 +1,4 @@
-"""The heads that the papers use and no toolbox has.
-
-May import mmdet, mmpretrain, mmseg, mmcv and the registry.
-"""
+"""The heads that the papers use and no toolbox has."""
 
 from .inverted_residual_heads import InvertedResidualAnchorHead, InvertedResidualDecodeHead
 from .multi_label_conv_head import MultiLabelConvHead

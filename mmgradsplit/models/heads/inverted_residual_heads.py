@@ -1,7 +1,4 @@
-"""Heads of a few inverted residual blocks: boxes, and a value or class for each pixel.
-
-May import mmdet, mmpretrain, mmseg, mmengine and the registry.
-"""
+"""Heads of a few inverted residual blocks: boxes, and a value or class for each pixel."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,4 @@
-"""The "Conv-FC" head of attribute recognition (GradSplit, section 4.1).
-
-May import torch, mmpretrain and the registry.
-"""
+"""The "Conv-FC" head of attribute recognition (GradSplit, section 4.1)."""
 
 from collections.abc import Sequence
 from typing import Any

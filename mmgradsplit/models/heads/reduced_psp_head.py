@@ -1,7 +1,4 @@
-"""The PSP head of human parsing on few channels (GradSplit, section 4.1).
-
-May import torch, mmcv, mmseg and the registry.
-"""
+"""The PSP head of human parsing on few channels (GradSplit, section 4.1)."""
 
 from collections.abc import Sequence
 from typing import Any

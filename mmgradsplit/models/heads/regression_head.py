@@ -1,7 +1,4 @@
-"""Regression of a number, or a vector, for each pixel by any of mmseg's decode heads.
-
-May import torch, mmengine and the registry.
-"""
+"""Regression of a number, or a vector, for each pixel by any of mmseg's decode heads."""
 
 from typing import Any
 

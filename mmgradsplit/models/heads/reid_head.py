@@ -1,7 +1,4 @@
-"""The "Conv-BN-FC" head of person re-identification (GradSplit, section 4.1).
-
-May import torch, mmcv, mmpretrain and the registry.
-"""
+"""The "Conv-BN-FC" head of person re-identification (GradSplit, section 4.1)."""
 
 from collections.abc import Sequence
 from typing import Any

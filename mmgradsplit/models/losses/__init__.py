@@ -1,7 +1,4 @@
-"""The losses that the paper uses and no toolbox has.
-
-May import torch, mmengine and the registry.
-"""
+"""The losses that the paper uses and no toolbox has."""
 
 from .batch_hard_triplet import BatchHardTripletLoss
 

@@ -1,7 +1,4 @@
-"""Batch-hard triplet loss (Hermans et al. 2017, "In Defense of the Triplet Loss", Eq. 5).
-
-May import torch, mmengine and the registry.
-"""
+"""Batch-hard triplet loss (Hermans et al. 2017, "In Defense of the Triplet Loss", Eq. 5)."""
 
 import torch
 import torch.nn.functional as F

@@ -1,4 +1,4 @@
-"""Necks that tasks share or have of their own. May import torch, mmcv, mmengine, the registry."""
+"""Necks that tasks share or have of their own."""
 
 from .aspp_neck import ASPPNeck
 from .bi_fpn import BiFPN

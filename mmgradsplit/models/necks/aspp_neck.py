@@ -1,4 +1,4 @@
-"""Atrous spatial pyramid pooling as a neck. May import torch, torchvision, mmcv, mmengine."""
+"""Atrous spatial pyramid pooling as a neck."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,4 @@
-"""The bi-directional feature pyramid of EfficientDet.
-
-May import torch, mmcv, mmengine and the registry.
-"""
+"""The bi-directional feature pyramid of EfficientDet."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -70,14 +70,16 @@ class GradientAggregate(GradientSum):
                 f'is nothing to aggregate'
             )
         self.aggregator, self.factor, self.average = aggregator, factor, average
+        self._on: list[nn.Parameter] = []
         self._jacobian: TaskJacobian | None = None
 
     def add(self, task: str, gradients: Mapping[nn.Parameter, Tensor]) -> None:
         """Add gradients of a task."""
         rest = dict(gradients)
         if self._jacobian is None:
-            self._jacobian = TaskJacobian(trained(self.params), self.tasks, self.factor)
-        self._jacobian.add(task, [rest.pop(param, None) for param in self._jacobian.tensors])
+            self._on = trained(self.params)
+            self._jacobian = TaskJacobian(self._on, self.tasks, self.factor)
+        self._jacobian.add(task, [rest.pop(param, None) for param in self._on])
         super().add(task, rest)
 
     def take(self, scale: float) -> dict[nn.Parameter, Tensor]:
@@ -88,6 +90,6 @@ class GradientAggregate(GradientSum):
             if self.average:
                 jacobian.average()
             parts = jacobian.split(aggregate(self.aggregator, jacobian, scale))
-            used = zip(jacobian.tensors, parts, jacobian.used, strict=True)
+            used = zip(self._on, parts, jacobian.used, strict=True)
             total.update((param, part) for param, part, any_task in used if any_task)
         return total

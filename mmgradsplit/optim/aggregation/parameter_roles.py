@@ -29,10 +29,17 @@ class ParameterRoles:
         rest: All others, which get the gradient of the loss.
 
     Raises:
-        ValueError: If ``on`` is none of these, or there is nothing to aggregate.
+        ValueError: If ``on`` is none of these, there is nothing to aggregate, or the model does not
+            know which parameters are a task's own.
     """
 
     def __init__(self, model: Any, on: str | Sequence[str]) -> None:
+        if not hasattr(model, 'own_parameters'):
+            raise ValueError(
+                f'optim_wrapper.on: task gradients on what the tasks share are taken of a '
+                f'MultiTaskModel, but the model is a {type(model).__name__}; set '
+                f"optim_wrapper.type to 'MultiTaskOptimWrapper'"
+            )
         self.own: dict[str, list[nn.Parameter]] = {
             task: list(model.own_parameters(task)) for task in model.tasks
         }

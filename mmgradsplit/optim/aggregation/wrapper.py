@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mmgradsplit.optim.gradients import add_gradients, average_gradients, trained
 from mmgradsplit.optim.torchjd_state import load_torchjd_state, torchjd_state
 from mmgradsplit.optim.weightings import Weighting
-from mmgradsplit.optim.wrapper import MultiTaskOptimWrapper
+from mmgradsplit.optim.wrapper import JOINT, MultiTaskOptimWrapper
 from mmgradsplit.registry import OPTIM_WRAPPERS
 from mmgradsplit.utils import unwrapped
 from mmgradsplit.utils.mmengine_private import count_backward
@@ -110,20 +110,16 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         """Updates of an iteration: one a sub-step, or one a major iteration."""
         return 1 if self.task_steps else sub_steps
 
-    def begin_training(
-        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
-    ) -> None:
-        """Take note of where training stands.
-
-        Raises:
-            ValueError: If the tasks have features of different images, and those are aggregated.
-        """
-        if task_steps and self.on == FEATURES:
-            raise ValueError(
-                "optim_wrapper.on='features': in round-robin training every task has features of "
-                "its own images; use on='backbone' or a list of modules, or joint training"
+    @classmethod
+    def why_joint_only(cls, cfg: Mapping[str, Any]) -> str:
+        """The tasks of round-robin training have features of different images."""
+        if cfg.get('on') == FEATURES:
+            return (
+                f"optim_wrapper.on='features' aggregates on the features of the same images, but "
+                f'in round-robin training every task has features of its own images, {JOINT}; or '
+                f"use on='backbone' or a list of modules"
             )
-        super().begin_training(model, done, total, sub_steps, task_steps)
+        return super().why_joint_only(cfg)
 
     def begin_step(self, tasks: Sequence[str], final: bool) -> None:
         """Take note of whether the rows are aggregated after the next step."""

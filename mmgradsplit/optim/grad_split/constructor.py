@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from mmgradsplit.functional import spans
+from mmgradsplit.functional import THRESHOLD, spans
 from mmgradsplit.optim.aggregation.aggregators import build_aggregator
 from mmgradsplit.optim.aggregation.gradient_sums import GradientAggregate, GradientSum
 from mmgradsplit.optim.aggregation.task_jacobian import any_matrix
@@ -75,7 +75,7 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
                 'task alone'
             )
         self.relations = options.pop('relations')
-        self.threshold = float(options.pop('threshold', -0.01))
+        self.threshold = float(options.pop('threshold', THRESHOLD))
         modules = options.pop('modules', ['layer4'])
         self.modules = [modules] if isinstance(modules, str) else modules
         self.split_norm = options.pop('split_norm', False)

@@ -9,7 +9,7 @@ from mmgradsplit.utils import did_you_mean
 from .achievement import AMTLWeighting, DTPWeighting
 from .base import StandingWeighting, UniformWeighting, Weighting
 from .grad_norm import GradNormWeighting
-from .scalarizers import TORCHJD, TorchJDWeighting, scalarizers
+from .scalarizers import TORCHJD, TorchJDWeighting, scalarizer_needs, scalarizers
 
 __all__ = [
     'AMTLWeighting',
@@ -21,6 +21,7 @@ __all__ = [
     'Weighting',
     'build_weighting',
     'weighting_class',
+    'weighting_needs',
 ]
 
 
@@ -62,3 +63,11 @@ def weighting_class(kind: Any) -> type[Weighting] | None:
     if isinstance(kind, str):
         return TorchJDWeighting if kind.startswith(TORCHJD) else WEIGHTINGS.get(kind)
     return kind
+
+
+def weighting_needs(cfg: Mapping | None) -> frozenset[str]:
+    """What the weighting of a config has to be told beside the losses, see :class:`Weighting`."""
+    kind = (cfg or {}).get('type')
+    if isinstance(kind, str) and kind.startswith(TORCHJD):
+        return scalarizer_needs(kind.removeprefix(TORCHJD))
+    return getattr(weighting_class(kind), 'needs', frozenset())

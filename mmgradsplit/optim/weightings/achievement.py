@@ -68,15 +68,16 @@ class AccuracyWeighting(StandingWeighting):
         missing = [name for name in self.metrics if name not in metrics]
         if missing:
             raise KeyError(
-                f'optim_wrapper.weighting ({self}) names {missing}, but the metrics of the validation are '
-                f'{sorted(metrics)}'
+                f'optim_wrapper.weighting ({self}) names {missing}, but the metrics of the '
+                f'validation are {sorted(metrics)}'
             )
         given = {name: float(metrics[name]) for name in self.metrics}
         bad = {name: value for name, value in given.items() if not 0 <= value <= 100}
         if bad:
             raise ValueError(
-                f'optim_wrapper.weighting ({self}): {bad} is not an accuracy in percent; name a metric '
-                'from 0 to 100 whose higher values are better, such as seg/mIoU or depth/delta1'
+                f'optim_wrapper.weighting ({self}): {bad} is not an accuracy in percent; name a '
+                'metric from 0 to 100 whose higher values are better, such as seg/mIoU or '
+                'depth/delta1'
             )
         new = self.accuracies.new_tensor(list(given.values()))
         smoothed = self.smoothing * new + (1 - self.smoothing) * self.accuracies

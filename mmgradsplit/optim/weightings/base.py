@@ -87,6 +87,10 @@ class Weighting(nn.Module):
             losses: The loss of each task that has a sample, a scalar each.
         """
 
+    def __repr__(self) -> str:
+        """The class alone, as messages name it."""
+        return type(self).__name__
+
 
 class StandingWeighting(Weighting):
     """Base of the weightings that are a function of the losses of all tasks.
@@ -138,10 +142,6 @@ class StandingWeighting(Weighting):
                 f'{values.tolist()} for {self.tasks}, but {why}. Check these '
                 "tasks' losses and annotations, or take a weighting without this need"
             )
-
-    def __repr__(self) -> str:
-        """The class alone, as messages name it."""
-        return type(self).__name__
 
 
 def check_names(key: str, given: Iterable[str], tasks: Sequence[str]) -> None:

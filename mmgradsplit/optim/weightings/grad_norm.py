@@ -72,8 +72,8 @@ class GradNormWeighting(StandingWeighting):
         layers = weighted_layers(backbone)
         if not layers or (self.layer is not None and self.layer not in layers):
             raise ValueError(
-                f"optim_wrapper.weighting.layer: the {type(backbone).__name__} has no layer '{self.layer}' "
-                f'with weights to train, only {list(layers)}'
+                f'optim_wrapper.weighting.layer: the {type(backbone).__name__} has no layer '
+                f"'{self.layer}' with weights to train, only {list(layers)}"
             )
         # In a tuple: it is a parameter of the backbone.
         self._last = (layers[self.layer or list(layers)[-1]].weight,)

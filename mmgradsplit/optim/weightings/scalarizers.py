@@ -25,6 +25,14 @@ def scalarizers() -> list[str]:
     return [name for name in scalarization.__all__ if name != 'Scalarizer']
 
 
+def scalarizer_needs(method: str) -> frozenset[str]:
+    """What a scalarizer of TorchJD has to be told beside the losses, see :class:`Weighting`."""
+    from torchjd import scalarization  # an optional dependency
+
+    kind = getattr(scalarization, method, None)
+    return frozenset({'losses'} if hasattr(kind, 'update') else ())
+
+
 class TorchJDWeighting(StandingWeighting):
     """A scalarizer of TorchJD, such as ``UW``: uncertainty weighting with a learned weight a task.
 
@@ -78,7 +86,7 @@ class TorchJDWeighting(StandingWeighting):
                 f'optim_wrapper.weighting ({self}): {error}; its arguments are {list(arguments)}'
             ) from error
         _to_buffers(self.scalarizer, tensors)
-        self.needs = frozenset({'losses'} if hasattr(self.scalarizer, 'update') else ())
+        self.needs = scalarizer_needs(method)
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
         """What the scalarizer makes of the losses of all tasks."""
@@ -139,8 +147,8 @@ class TorchJDWeighting(StandingWeighting):
         tensor = torch.as_tensor(value, dtype=torch.float32)
         if tensor.shape != self.latest.shape:
             raise ValueError(
-                f'optim_wrapper.weighting.{name} must hold a number for each of the tasks {self.tasks}, '
-                f'got {value}'
+                f'optim_wrapper.weighting.{name} must hold a number for each of the tasks '
+                f'{self.tasks}, got {value}'
             )
         return tensor
 

@@ -1,7 +1,4 @@
-"""Procedurally drawn pedestrians, in the formats of PA-100K, Market-1501, MPII and LIP.
-
-May import NumPy, OpenCV, SciPy and rich.
-"""
+"""Procedurally drawn pedestrians, in the formats of PA-100K, Market-1501, MPII and LIP."""
 
 from .make import make_pedestrians
 from .names import ATTRIBUTES, JOINTS, PARTS

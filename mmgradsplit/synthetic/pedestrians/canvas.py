@@ -1,7 +1,6 @@
 """Where a person is drawn: projection, a canvas at twice the resolution, tubes and ellipsoids.
 
 Everything round in a drawing is the outline of a tube or of an ellipsoid in space.
-May import the skeleton.
 """
 
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .person import Colour
-from .skeleton import Array, turn_x, turn_y
+from .person import Colour, Person
+from .skeleton import Array, Body, Figure, turn_x, turn_y
 
 PLAIN, DARK, LIT, EDGE = 128, 102, 142, 74
 """Levels of the shading plane; 128 leaves the colour as it is."""
@@ -31,7 +30,7 @@ class View:
         scale: Pixels of an adult's height.
         foot: Image position (x, y) of the ground point below the pelvis.
         light: 1 where the light comes from the right of the image, -1 from the left.
-        distance: Of the camera, in adults' heights.
+        distance: Distance of the camera, in adults' heights.
     """
 
     yaw: float
@@ -143,9 +142,6 @@ def capsule(view: View, centres: Array, radii: Array) -> Tube:
         view: The camera.
         centres: Centre line in the body frame, shape (n, 3).
         radii: Radius at each point, shape (n,).
-
-    Returns:
-        Its outline.
     """
     middle, normal, factor = _spine(view, centres)
     return Tube(middle, normal * (radii * factor)[:, None])
@@ -296,3 +292,21 @@ class Canvas:
         drawn = (self.codes > 0).astype(np.float32)
         cover = np.asarray(cv2.resize(drawn, size, interpolation=cv2.INTER_AREA), np.float32)
         return colour, cover[..., None], self.codes[::_FACTOR, ::_FACTOR].copy()
+
+
+class Painter:
+    """Draws something of a person onto a canvas.
+
+    Args:
+        canvas: Where to draw.
+        view: The camera.
+        person: The identity.
+        body: Lengths.
+        figure: The pose.
+    """
+
+    def __init__(
+        self, canvas: Canvas, view: View, person: Person, body: Body, figure: Figure
+    ) -> None:
+        self.canvas, self.view, self.person = canvas, view, person
+        self.body, self.figure, self.joints = body, figure, figure.joints

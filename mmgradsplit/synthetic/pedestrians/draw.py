@@ -1,15 +1,12 @@
-"""Drawing of a person from back to front: body and clothes.
-
-May import the names, the person, the skeleton, the canvas, the head and the things.
-"""
+"""Drawing of a person from back to front: body and clothes."""
 
 import numpy as np
 
-from .canvas import DARK, LIT, Canvas, Tube, View, capsule, tube
-from .head import Head, draw_neck, draw_scarf
+from .canvas import DARK, LIT, Painter, Tube, capsule, tube
+from .head import HeadPainter
 from .names import LOGO, part
 from .person import Colour, Garment, Person, shaded
-from .skeleton import SIDES, Array, Body, Figure
+from .skeleton import SIDES, Array
 from .things import Draw, Layer, ThingPainter
 
 _UPPER_PART = {
@@ -22,40 +19,20 @@ _CHEST_ROWS = ((0.72, 0.9), (0.88, 0.98), (0.98, 0.9), (1.06, 0.6))
 
 
 def garment_label(person: Person) -> int:
-    """LIP's label of the upper garment.
-
-    Args:
-        person: The identity.
-
-    Returns:
-        The label.
-    """
+    """LIP's label of the upper garment."""
     return part(_UPPER_PART[person.upper_kind])
 
 
-class FigurePainter:
-    """Draws one figure onto a canvas.
-
-    Args:
-        canvas: Where to draw.
-        view: The camera.
-        person: The identity.
-        body: Lengths.
-        figure: The pose.
-    """
-
-    def __init__(
-        self, canvas: Canvas, view: View, person: Person, body: Body, figure: Figure
-    ) -> None:
-        self.canvas, self.view, self.person = canvas, view, person
-        self.body, self.figure, self.joints = body, figure, figure.joints
-        self.head = Head(canvas, view, person, body, figure)
-        self.layers: list[Layer] = []
+class FigurePainter(Painter):
+    """Draws one figure onto a canvas."""
 
     def paint(self) -> None:
         """Collect the layers, sort them by depth and draw them."""
-        canvas, person, view, joints = self.canvas, self.person, self.view, self.joints
+        person, view, joints = self.person, self.view, self.joints
+        everything = (self.canvas, view, person, self.body, self.figure)
+        self.head = HeadPainter(*everything)
         chest = view.depth(np.stack([joints['pelvis'], joints['thorax']]))
+        self.layers: list[Layer] = []
         self._add(view.depth(self.head.back_hair_centre), self.head.draw_back_hair)
         self._add(view.depth(joints['head_centre']) + 0.08, self.head.draw)
         self._add(chest + 0.001, self._torso)
@@ -65,7 +42,7 @@ class FigurePainter:
             self._arm_layers(side)
         if person.lower_kind == 'skirt' or person.upper_kind in ('dress', 'coat'):
             self._add(chest - 0.15, self._skirt)
-        self.layers += ThingPainter(canvas, view, person, self.body, self.figure).layers(chest)
+        self.layers += ThingPainter(*everything).layers(chest)
         for _, draw in sorted(self.layers, key=lambda layer: layer[0]):
             draw()
 
@@ -133,7 +110,7 @@ class FigurePainter:
         rows += [(0.35, waist * belly, depth * belly), (0.12, 0.97 * body.hip, depth * belly)]
         if person.upper_kind in ('shirt', 'jacket'):
             rows += [(-0.06, 1.06 * body.hip, depth * 1.02)]
-        draw_neck(canvas, self.view, person, body, self.figure)
+        self.head.draw_neck()
         shape = self._rows(rows)
         self._shape(shape, cloth.colour, code)
         if cloth.pattern == 'splice':
@@ -141,7 +118,7 @@ class FigurePainter:
         self._pattern(shape, cloth, 0.05, 1.0, 0.19)
         if np.cos(self.view.yaw) > 0.1:
             self._front(depth, code)
-        draw_scarf(canvas, self.view, person, body, self.figure)
+        self.head.draw_scarf()
 
     def _on_chest(self, points: list[tuple[float, float]], depth: float) -> Array:
         """Pixels of points on the front: share of the shoulder width, height along the spine."""

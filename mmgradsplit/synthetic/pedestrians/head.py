@@ -1,38 +1,36 @@
-"""Drawing of the head: face, hair, beard, glasses, hats.
+"""Drawing of the head: face, hair, beard, glasses, hats."""
 
-May import the names, the person, the skeleton and the canvas.
-"""
+from functools import cached_property
 
 import numpy as np
 
-from .canvas import DARK, Canvas, Ellipsoid, View, capsule
+from .canvas import DARK, Ellipsoid, Painter, capsule
 from .names import part
-from .person import Colour, Person, shaded
-from .skeleton import Array, Body, Figure
+from .person import Colour, shaded
+from .skeleton import Array
 
 _HAT, _HAIR, _GLASSES, _FACE = part('Hat'), part('Hair'), part('Sunglasses'), part('Face')
 _GLASS: Colour = (22, 18, 18)
 _EYES = ((0.36, 0.1, 0.93), (-0.36, 0.1, 0.93))
 
 
-class Head:
-    """A person's head in one view.
+class HeadPainter(Painter):
+    """Draws a person's head, neck and scarf."""
 
-    Args:
-        canvas: Where to draw.
-        view: The camera.
-        person: The identity.
-        body: Lengths.
-        figure: The pose.
-    """
+    @property
+    def size(self) -> float:
+        """Height of the head."""
+        return self.body.head
 
-    def __init__(
-        self, canvas: Canvas, view: View, person: Person, body: Body, figure: Figure
-    ) -> None:
-        self.canvas, self.view, self.person, self.figure = canvas, view, person, figure
-        self.size = body.head
-        self.centre = figure.joints['head_centre']
-        self.skull = self._ellipsoid((0, 0, 0), (0.385, 0.52, 0.44))
+    @property
+    def centre(self) -> Array:
+        """Middle of the head, shape (3,)."""
+        return self.joints['head_centre']
+
+    @cached_property
+    def skull(self) -> Ellipsoid:
+        """The head without hair."""
+        return self._ellipsoid((0, 0, 0), (0.385, 0.52, 0.44))
 
     def _ellipsoid(self, offset: tuple[float, ...], radii: tuple[float, ...]) -> Ellipsoid:
         """An ellipsoid placed and sized in units of the head's height."""
@@ -163,44 +161,27 @@ class Head:
             visor = np.stack([0.92 * np.sin(turn), 0.1 + 0 * turn, 0.5 + 1.25 * np.cos(turn)], 1)
             canvas.fill(crown.points(np.concatenate([edge, visor[::-1]])), band, _HAT)
 
+    def draw_neck(self) -> None:
+        """The neck, which LIP counts as face."""
+        thorax, radius = self.joints['thorax'], 0.27 * self.size
+        ends = np.stack([thorax, 0.5 * (thorax + self.centre)])
+        neck = capsule(self.view, ends, np.array([radius, radius]))
+        self.canvas.fill(neck.patch(), self.person.skin, _FACE)
 
-def draw_neck(canvas: Canvas, view: View, person: Person, body: Body, figure: Figure) -> None:
-    """The neck, and the scarf around it; LIP counts the neck as face.
-
-    Args:
-        canvas: Where to draw.
-        view: The camera.
-        person: The identity.
-        body: Lengths.
-        figure: The pose.
-    """
-    thorax, top = figure.joints['thorax'], figure.joints['head_centre']
-    radius = 0.27 * body.head
-    ends = np.stack([thorax, 0.5 * (thorax + top)])
-    canvas.fill(capsule(view, ends, np.array([radius, radius])).patch(), person.skin, _FACE)
-
-
-def draw_scarf(canvas: Canvas, view: View, person: Person, body: Body, figure: Figure) -> None:
-    """A scarf with an end that hangs down in front.
-
-    Args:
-        canvas: Where to draw.
-        view: The camera.
-        person: The identity.
-        body: Lengths.
-        figure: The pose.
-    """
-    if person.scarf is None:
-        return
-    code, torso = part('Scarf'), figure.torso
-    thorax, neck = figure.joints['thorax'], figure.joints['upper_neck']
-    middle = 0.35 * thorax + 0.65 * neck
-    wrap = Ellipsoid(view, middle, torso, np.array([0.44, 0.2, 0.42]) * body.head)
-    chest = thorax + torso @ np.array([0.3 * body.head, -0.01, 0.07 * body.girth])
-    if view.depth(chest) > view.depth(thorax):
-        end = chest + torso @ np.array([0.0, -0.42 * body.torso, 0.02])
-        tail = capsule(view, np.stack([chest, end]), np.array([0.026, 0.032]))
-        canvas.fill(tail.patch(), person.scarf, code)
-        canvas.crease(tail.patch())
-    canvas.fill(wrap.outline(), person.scarf, code)
-    canvas.crease(wrap.outline())
+    def draw_scarf(self) -> None:
+        """A scarf, where one is worn, with an end that hangs down in front."""
+        colour, canvas, view, body = self.person.scarf, self.canvas, self.view, self.body
+        if colour is None:
+            return
+        code, torso = part('Scarf'), self.figure.torso
+        thorax, neck = self.joints['thorax'], self.joints['upper_neck']
+        middle = 0.35 * thorax + 0.65 * neck
+        wrap = Ellipsoid(view, middle, torso, np.array([0.44, 0.2, 0.42]) * body.head)
+        chest = thorax + torso @ np.array([0.3 * body.head, -0.01, 0.07 * body.girth])
+        if view.depth(chest) > view.depth(thorax):
+            end = chest + torso @ np.array([0.0, -0.42 * body.torso, 0.02])
+            tail = capsule(view, np.stack([chest, end]), np.array([0.026, 0.032]))
+            canvas.fill(tail.patch(), colour, code)
+            canvas.crease(tail.patch())
+        canvas.fill(wrap.outline(), colour, code)
+        canvas.crease(wrap.outline())

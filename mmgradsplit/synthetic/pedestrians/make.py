@@ -1,7 +1,4 @@
-"""Draws people and writes four data sets, each in the format that the real one ships in.
-
-May import the rest of the drawing.
-"""
+"""Draws people and writes four data sets, each in the format that the real one ships in."""
 
 import json
 import os

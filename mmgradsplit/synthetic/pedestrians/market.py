@@ -1,7 +1,4 @@
-"""Writes drawn people in the form of Market-1501: pictures, and the attributes of the identities.
-
-May import the rest of the drawing, OpenCV and NumPy.
-"""
+"""Writes drawn people in the form of Market-1501: pictures, and attributes of the identities."""
 
 from functools import partial
 from pathlib import Path

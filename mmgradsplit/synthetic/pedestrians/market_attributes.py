@@ -1,7 +1,4 @@
-"""What drawn people are in the words of Market-1501's attribute annotation.
-
-May import the person, what the writers share, and NumPy.
-"""
+"""The attributes of drawn people, as Market-1501's annotation names them."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,14 +28,9 @@ ORDERS: dict[str, tuple[str, ...]] = {
 
 
 def market_attributes(person: Person) -> dict[str, int]:
-    """The 27 attributes of a person.
+    """The 27 attributes of a person, by the field of Market-1501's file.
 
-    Args:
-        person: The identity.
-
-    Returns:
-        By the field of Market-1501's file: age from 1 (young) to 4 (old), without teenagers; all
-        others 1 or 2.
+    Age is from 1 (young) to 4 (old), without teenagers; all others are 1 or 2.
     """
     whole = person.lower_kind == 'none'
     skirt = person.lower_kind == 'skirt' or person.upper_kind == 'dress'

@@ -1,7 +1,4 @@
-"""The names and codes of the pedestrian data sets: attributes, part labels, joints, part codes.
-
-May import NumPy only.
-"""
+"""The names and codes of the pedestrian data sets: attributes, part labels, joints, part codes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,26 +31,16 @@ HANDBAG, SHOULDER_BAG, BACKPACK, HELD_OBJECT, SEAT, LOGO = range(len(PARTS), len
 
 
 def part(name: str) -> int:
-    """LIP's label of a part name.
-
-    Args:
-        name: One of :data:`PARTS`.
-
-    Returns:
-        The label, 0 to 19.
-    """
+    """LIP's label of a part, one of :data:`PARTS`: 0 to 19."""
     return PARTS.index(name)
 
 
 def codes_to_lip(codes: NDArray[np.uint8], logo_label: int) -> NDArray[np.uint8]:
-    """Turn the codes of a drawing into LIP's labels.
+    """Turn the codes of a drawing, of any shape, into LIP's labels.
 
     Args:
-        codes: Codes of the drawing, any shape.
+        codes: Codes of the drawing.
         logo_label: The label of the garment that carries the logo.
-
-    Returns:
-        Labels 0 to 19, same shape.
     """
     table = np.zeros(256, np.uint8)
     table[: len(PARTS)] = np.arange(len(PARTS))

@@ -1,7 +1,4 @@
-"""Who is drawn: the appearance that stays with a person from picture to picture.
-
-May import NumPy only.
-"""
+"""Who is drawn: the appearance that stays with a person from picture to picture."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -107,15 +104,7 @@ def shaded(colour: Colour, factor: float) -> Colour:
 
 
 def pick(rng: np.random.Generator, weights: dict[T, float]) -> T:
-    """Draw one key of ``weights`` with a probability proportional to its weight.
-
-    Args:
-        rng: Source of randomness.
-        weights: Weight of each key, not negative.
-
-    Returns:
-        The key.
-    """
+    """Draw one key of ``weights`` with a probability proportional to its weight."""
     cumulative = np.cumsum(list(weights.values()))
     place = np.searchsorted(cumulative, rng.random() * cumulative[-1], side='right')
     return list(weights)[int(place)]
@@ -140,14 +129,7 @@ def _garment(rng: np.random.Generator, colour: Colour, patterns: dict[str, float
 
 
 def sample_person(rng: np.random.Generator) -> Person:
-    """Draw an identity.
-
-    Args:
-        rng: Source of randomness; the same state gives the same person.
-
-    Returns:
-        The person.
-    """
+    """Draw an identity."""
     age = pick(rng, {'child': 0.22, 'adult': 0.54, 'old': 0.24})
     female = bool(rng.random() < 0.5)
     if female:

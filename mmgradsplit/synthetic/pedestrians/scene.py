@@ -1,7 +1,4 @@
-"""What surrounds a person: backgrounds, light, blur, noise and occluders, by style.
-
-May import NumPy and OpenCV.
-"""
+"""What surrounds a person: backgrounds, light, blur, noise and occluders, by style."""
 
 from dataclasses import dataclass
 
@@ -9,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Colour = tuple[int, int, int]
+from .person import Colour
+
 Image = NDArray[np.float32]
 
 
@@ -215,16 +213,7 @@ def occlude(
 
 
 def photograph(rng: np.random.Generator, image: Image, style: Style) -> NDArray[np.uint8]:
-    """Light, colour cast, blur and noise of a style.
-
-    Args:
-        rng: Source of randomness.
-        image: shape (h, w, 3), 0 to 255.
-        style: The look.
-
-    Returns:
-        The picture, same shape.
-    """
+    """Give an image, shape (h, w, 3), 0 to 255, the light, colours, blur and noise of a style."""
     sigma = rng.uniform(*style.blur)
     if sigma > 0.15:
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)

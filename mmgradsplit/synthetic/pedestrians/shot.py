@@ -1,7 +1,4 @@
-"""One picture of one person with all that can be told of it: parts, joints, visible attributes.
-
-May import the rest of the drawing.
-"""
+"""One picture of one person with all that can be told of it: parts, joints, visible attributes."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
 """How a person stands: body proportions, joint angles, and the joints in space they give.
 
 Body frame: x to the person's left, y up, z forward, the ground at y = 0, lengths in units of an
-adult's height. May import the names and the person.
+adult's height.
 """
 
 from dataclasses import dataclass
@@ -49,14 +49,7 @@ class Body:
 
 
 def body_of(person: Person) -> Body:
-    """The proportions that follow from age, sex and build.
-
-    Args:
-        person: The identity.
-
-    Returns:
-        The lengths.
-    """
+    """The lengths of a body that follow from age, sex and build."""
     build = person.build
     if person.age == 'child':
         return Body(0.215, 0.025, 0.27, 0.105 * build, 0.082 * build, 0.082 * build, 0.14, 0.125,
@@ -245,15 +238,7 @@ def sample_pose(rng: np.random.Generator, person: Person, kinds: dict[str, float
 
 
 def place(body: Body, pose: Pose) -> Figure:
-    """Forward kinematics: the joints in space.
-
-    Args:
-        body: Lengths.
-        pose: Angles.
-
-    Returns:
-        The figure, its lowest foot on the ground.
-    """
+    """Forward kinematics: the joints in space, the lowest foot on the ground."""
     torso = turn_z(-pose.tilt) @ turn_x(pose.lean)
     head = turn_z(-pose.tilt) @ turn_x(0.4 * pose.lean) @ turn_y(pose.head_yaw)
     joints = {'pelvis': np.zeros(3), 'thorax': torso @ [0, body.torso, 0]}

@@ -1,17 +1,14 @@
-"""Drawing of what a person carries and sits on.
-
-May import the names, the person, the skeleton and the canvas.
-"""
+"""Drawing of what a person carries and sits on."""
 
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 
-from .canvas import DARK, Canvas, View
+from .canvas import DARK, Painter
 from .names import BACKPACK, HANDBAG, HELD_OBJECT, SEAT, SHOULDER_BAG
-from .person import Colour, Person, shaded
-from .skeleton import SIDES, Array, Body, Figure
+from .person import Colour, shaded
+from .skeleton import SIDES, Array
 
 Draw = Callable[[], None]
 Layer = tuple[float, Draw]
@@ -20,22 +17,8 @@ Layer = tuple[float, Draw]
 _BAG_OUT = 0.035  # from the hip to the middle of a shoulder bag
 
 
-class ThingPainter:
-    """Draws bags, a held object and a seat.
-
-    Args:
-        canvas: Where to draw.
-        view: The camera.
-        person: The identity.
-        body: Lengths.
-        figure: The pose.
-    """
-
-    def __init__(
-        self, canvas: Canvas, view: View, person: Person, body: Body, figure: Figure
-    ) -> None:
-        self.canvas, self.view, self.person = canvas, view, person
-        self.body, self.figure, self.joints = body, figure, figure.joints
+class ThingPainter(Painter):
+    """Draws bags, a held object and a seat."""
 
     def layers(self, chest: float) -> list[Layer]:
         """What there is to draw.

@@ -1,7 +1,4 @@
-"""What the writers of the four data sets share: streams of randomness, processes and files.
-
-May import NumPy, OpenCV, SciPy and rich.
-"""
+"""What the writers of the four data sets share: streams of randomness, processes and files."""
 
 import contextlib
 import io
@@ -80,7 +77,7 @@ def save_image(path: Path, image: np.ndarray, quality: int = 92) -> None:
     Args:
         path: The file; its suffix says the format.
         image: shape [h x w] or [h x w x 3], blue, green, red.
-        quality: Of a JPEG.
+        quality: Quality of a JPEG.
 
     Raises:
         OSError: If it cannot be written.

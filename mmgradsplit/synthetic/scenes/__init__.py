@@ -1,7 +1,4 @@
-"""Procedurally drawn rooms with segmentation, depth and surface normals, in the files of NYUv2.
-
-May import NumPy, OpenCV and rich.
-"""
+"""Procedurally drawn rooms with segmentation, depth and surface normals, in the files of NYUv2."""
 
 from .make import make_scenes
 from .names import CLASSES

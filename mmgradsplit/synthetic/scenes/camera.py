@@ -1,4 +1,4 @@
-"""The camera. May import NumPy."""
+"""The camera."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,8 @@ class Camera:
         position: In the world, shape [3].
         turn: Its axes in the world as columns: right, up, backwards; shape [3 x 3].
         focal: Focal length, in pixels.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
+        width: Width of the picture, in pixels.
+        height: Height of the picture, in pixels.
     """
 
     position: Array

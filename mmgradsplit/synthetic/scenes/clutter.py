@@ -1,4 +1,4 @@
-"""Small things, television sets, and what nobody knows a name for. May import NumPy and the parts.
+"""Small things, television sets, and heaps without a label.
 
 Each function draws one in its own frame: it stands on y = 0, its back is towards -z.
 """
@@ -133,7 +133,7 @@ def screen(rng: np.random.Generator, width: float, low: float, back: float = 0.0
 
     Args:
         rng: Source of randomness.
-        width: Of the set.
+        width: Width of the set.
         low: Height of its lower edge.
         back: z of its back.
 
@@ -175,11 +175,8 @@ def unknown(rng: np.random.Generator) -> Thing:
     for i in range(rng.integers(2, 5)):
         texture = (_finish, board, cloth)[rng.integers(3)](rng)
         size = rng.uniform(0.15, 0.6, 3)
-        at = (
-            rng.uniform(-0.2, 0.2),
-            0.0 if i == 0 else rng.uniform(0, 0.12),
-            rng.uniform(-0.2, 0.2),
-        )
+        x, low = rng.uniform(-0.2, 0.2), rng.uniform(0, 0.12) if i else 0.0
+        at = (x, low, rng.uniform(-0.2, 0.2))
         turn = turn_y(rng.uniform(0, np.pi))
         shape = box if rng.random() < 0.6 else ball
         solids.append(shape(UNLABELLED, texture, size.tolist(), at, turn=turn))

@@ -1,4 +1,4 @@
-"""Beds, sofas, chairs, tables, cabinets and shelves. May import NumPy and the parts.
+"""Beds, sofas, chairs, tables, cabinets and shelves.
 
 Each function draws one in its own frame: it stands on y = 0, its back is towards -z.
 """
@@ -201,9 +201,9 @@ def books(rng: np.random.Generator, width: float, room: float, depth: float,
 
     Args:
         rng: Source of randomness.
-        width: Of the board.
+        width: Width of the board.
         room: Height above it.
-        depth: Of the board.
+        depth: Depth of the board.
         at: Middle of the board.
 
     Returns:

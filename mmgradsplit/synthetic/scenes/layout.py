@@ -1,7 +1,4 @@
-"""Rooms: what is in them, where it stands, and from where it is seen.
-
-May import NumPy and the builders of things.
-"""
+"""Rooms: what is in them, where it stands, and from where it is seen."""
 
 from dataclasses import dataclass, field
 
@@ -134,8 +131,8 @@ def draw_room(rng: np.random.Generator, width: int, height: int) -> Room:
 
     Args:
         rng: Source of randomness.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
+        width: Width of the picture, in pixels.
+        height: Height of the picture, in pixels.
 
     Returns:
         The room.

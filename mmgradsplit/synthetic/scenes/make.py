@@ -1,7 +1,4 @@
-"""Draws rooms and writes them as the multi-task preparation of NYUv2 does.
-
-May import the rest of the drawing.
-"""
+"""Draws rooms and writes them as the multi-task preparation of NYUv2 does."""
 
 from pathlib import Path
 from typing import Any
@@ -47,8 +44,8 @@ def make_scenes(
         out: The folder to write.
         train: Number of training pictures.
         val: Number of validation pictures.
-        width: Of the pictures, in pixels.
-        height: Of the pictures, in pixels.
+        width: Width of the pictures, in pixels.
+        height: Height of the pictures, in pixels.
         seed: Seed of all that is random.
 
     Returns:

@@ -1,7 +1,4 @@
-"""What the builders of things share: solids by where they stand, and what surfaces are made of.
-
-May import NumPy, the solids and the textures.
-"""
+"""What the builders of things share: solids by where they stand, and what surfaces are made of."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

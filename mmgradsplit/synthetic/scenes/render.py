@@ -1,7 +1,4 @@
-"""Pictures of rooms: light, the labels of the pixels, and what a depth sensor misses.
-
-May import NumPy, OpenCV and the layout.
-"""
+"""Pictures of rooms: light, the labels of the pixels, and what a depth sensor misses."""
 
 from dataclasses import dataclass
 
@@ -44,8 +41,8 @@ def take(rng: np.random.Generator, width: int, height: int) -> Shot:
 
     Args:
         rng: Source of randomness.
-        width: Of the picture, in pixels.
-        height: Of the picture, in pixels.
+        width: Width of the picture, in pixels.
+        height: Height of the picture, in pixels.
 
     Returns:
         The picture with its annotations.
@@ -105,7 +102,7 @@ def _lighting(rng: np.random.Generator, room: Room, points: Array, normals: Arra
         slope = np.einsum('ij,ij->i', to, normals)
         facing = np.flatnonzero(slope > 0)
         blurred = to[facing] + LAMP * rng.standard_normal((len(facing), 3))
-        # The shell has no say: no wall is between two points of a room.
+        # Without the shell: no wall is between two points of a room.
         free = trace(points[facing], blurred, room.things[1:])[0] > 1
         lit = facing[free]
         fall = slope[lit] / np.sqrt(squared[lit]) / (1 + squared[lit])

@@ -2,7 +2,6 @@
 
 The world is x, y, z with y up, in metres; a thing in its own frame stands on y = 0 and looks along
 z. All solids are convex: a ray is inside one from its entry to its exit, and only entries are seen.
-May import NumPy and the textures.
 """
 
 from collections.abc import Sequence
@@ -18,14 +17,7 @@ EPSILON = 1e-6  # of a ray's length: a ray does not meet the surface that it sta
 
 
 def turn_y(angle: float) -> Array:
-    """Rotation about the vertical that turns z towards x.
-
-    Args:
-        angle: Radians.
-
-    Returns:
-        shape [3 x 3].
-    """
+    """Rotation about the vertical by an angle in radians, shape [3 x 3]; it turns z towards x."""
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
 
@@ -56,7 +48,7 @@ class Solid:
 
     @property
     def radius(self) -> float:
-        """Of a sphere about ``centre`` that holds the solid."""
+        """Radius of a sphere about ``centre`` that holds the solid."""
         x, y, z = self.half
         return float(
             {BOX: np.hypot(np.hypot(x, y), z), CYLINDER: np.hypot(max(x, z), y)}.get(
@@ -140,7 +132,7 @@ class Thing:
     """Solids that stand together.
 
     Args:
-        solids: Of what it is made.
+        solids: What it is made of.
         outline: The rectangle that it takes on the floor, corners (x, z) in turn, shape [4 x 2].
         rise: Its lowest and highest y.
         tops: Rectangles on which something may stand: middle (x, y, z) and half sizes (x, z) in

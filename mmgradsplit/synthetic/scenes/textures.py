@@ -1,7 +1,7 @@
 """Colours and patterns of surfaces.
 
 A texture maps points in a solid's own frame, in metres, and the unit normals there, [n x 3] each,
-to linear red, green and blue, [n x 3], 0 to 1. May import NumPy.
+to linear red, green and blue, [n x 3], 0 to 1.
 """
 
 import colorsys
@@ -103,7 +103,7 @@ def laid(
 
     Args:
         rng: Source of randomness.
-        colours: Of every other tile; the same twice for planks and bricks.
+        colours: Colours of every other tile; twice the same for planks and bricks.
         joint: Colour between them.
         size: Length and width of one.
         shifted: Whether a row is shifted against the next.
@@ -139,8 +139,8 @@ def striped(
 
     Args:
         rng: Source of randomness.
-        colour: Of the ground.
-        other: Of the stripes.
+        colour: Colour of the ground.
+        other: Colour of the stripes.
         width: From stripe to stripe.
         crossed: Whether stripes run across, too.
 
@@ -164,7 +164,7 @@ def spines(rng: np.random.Generator, length: float, axis: int) -> Texture:
 
     Args:
         rng: Source of randomness.
-        length: Of the row.
+        length: Length of the row.
         axis: Along which it runs: 0 for a row on a shelf, 1 for a stack.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The shell of a room and what hangs on its walls. May import NumPy and the parts.
+"""The shell of a room and what hangs on its walls.
 
 A wall's thing is drawn with its back at the wall, z = 0, at the height where it hangs.
 """

@@ -1,0 +1,8 @@
+# MGDA-UB: MGDA on the backbone's outputs, one backward pass through it (Sener and Koltun 2018).
+mgda_ub = dict(
+    optim_wrapper=dict(
+        type='AggregatorOptimWrapper',
+        aggregator=dict(type='torchjd.MGDA'),
+        on='features',
+    )
+)

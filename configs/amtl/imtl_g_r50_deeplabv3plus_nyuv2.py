@@ -1,3 +1,0 @@
-# IMTL-G on the output of the shared ASPP (AMTL, Table C).
-_base_ = 'uniform_r50_deeplabv3plus_nyuv2.py'
-optim_wrapper = dict(aggregator=dict(type='torchjd.IMTLG'), on='features')

@@ -1,3 +1,0 @@
-# Random loss weighting (AMTL, Table C).
-_base_ = 'uniform_r50_deeplabv3plus_nyuv2.py'
-model = dict(weighting=dict(type='torchjd.Random'))

@@ -1,3 +1,0 @@
-# The single task of surface normals (AMTL, Tables A, D and H).
-_base_ = 'uniform_r50_deeplabv3_nyuv2.py'
-tasks = ['normal']

@@ -1,3 +1,0 @@
-# GradSplit on layers 2 to 4 (Table 4).
-_base_ = 'r18gn_4task.py'
-optim_wrapper = dict(modules=['layer[234]'])

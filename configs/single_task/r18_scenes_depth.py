@@ -1,3 +1,0 @@
-# The single task 'depth' on the drawn scenes (STA, beside Table 1).
-_base_ = '../sta/ft_r18_scenes.py'
-tasks = ['depth']

@@ -1,2 +1,0 @@
-_base_ = '../multihead/multihead_r18bn_4task.py'
-tasks = ['reid']

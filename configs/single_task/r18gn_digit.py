@@ -1,2 +1,0 @@
-_base_ = '../multihead/multihead_r18gn_3task_digits.py'
-tasks = ['digit']

@@ -1,3 +1,0 @@
-# The single task 'depth' on NYUv2-40 (STA, Table 2).
-_base_ = '../sta/ft_r50_nyuv2_40.py'
-tasks = ['depth']

@@ -1,2 +1,0 @@
-_base_ = '../multihead/multihead_r50bn_4task.py'
-tasks = ['parsing']

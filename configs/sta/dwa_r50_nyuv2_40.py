@@ -1,3 +1,0 @@
-# Dynamic weight average on NYUv2-40 (STA, Table 2).
-_base_ = 'ft_r50_nyuv2_40.py'
-model = dict(weighting=dict(type='torchjd.DWA'))

@@ -1,5 +1,0 @@
-# GradNorm on NYUv2-40 (STA, Table 2).
-_base_ = 'ft_r50_nyuv2_40.py'
-model = dict(weighting=dict(type='GradNormWeighting'))
-# GradNorm's own learning rate for the weights, 0.025.
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={'weighting': dict(lr_mult=250, decay_mult=0)}))

@@ -1,3 +1,0 @@
-# STA with uncertainty weighting on the drawn scenes (beside Table 1): a learned weight a task.
-_base_ = 'sta_r18_scenes.py'
-model = dict(weighting=dict(type='torchjd.UW'))

@@ -1,3 +1,0 @@
-# Full Task with uncertainty weighting on Cityscapes (Table 3): a learned weight a task.
-_base_ = 'ft_r50_cityscapes.py'
-model = dict(weighting=dict(type='torchjd.UW'))
