@@ -27,6 +27,8 @@ ALLOCATORS = Registry('allocator', scope='mmgradsplit', locations=['mmgradsplit.
 # How task losses become one loss, and task gradients one gradient.
 WEIGHTINGS = Registry('weighting', scope='mmgradsplit', locations=['mmgradsplit.optim'])
 AGGREGATORS = Registry('aggregator', scope='mmgradsplit', locations=['mmgradsplit.optim'])
+# Functions from the runs of a row to further columns of a report.
+REPORT_COLUMNS = Registry('report column', scope='mmgradsplit', locations=['mmgradsplit.studies'])
 METRICS = _child(mmengine_registry.METRICS, 'evaluation')
 EVALUATOR = _child(mmengine_registry.EVALUATOR, 'evaluation')
 

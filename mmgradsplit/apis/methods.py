@@ -34,7 +34,8 @@ def load_method(name: str) -> dict[str, Any]:
         name: One of :func:`method_names`, or the path of a method file of one's own.
 
     Returns:
-        ``optim_wrapper``, ``train_cfg`` or both: what the method sets of a config.
+        What the method sets of a config: ``optim_wrapper``, ``train_cfg`` or both, and the names of
+        the modules to import in ``custom_imports``, where its file has any.
 
     Raises:
         ValueError: If there is no such method, or its file does not define it.
@@ -43,13 +44,15 @@ def load_method(name: str) -> dict[str, Any]:
     if not path.is_file():
         known = method_names()
         raise ValueError(f"there is no method '{name}', only {known}{did_you_mean(name, known)}")
-    found = Config.fromfile(path, format_python_code=False).get(path.stem)
+    content = Config.fromfile(path, format_python_code=False)
+    found, imports = content.get(path.stem), content.get('custom_imports', {}).get('imports', [])
     if not isinstance(found, Mapping) or not {*found} <= {'optim_wrapper', 'train_cfg'}:
         raise ValueError(
             f"'{path}' is no method file: it must define {path.stem} = dict(optim_wrapper=dict(...)"
             f', train_cfg=dict(...)), one of the two or both'
         )
-    return copy.deepcopy(dict(found))
+    own = dict(custom_imports=[imports] if isinstance(imports, str) else list(imports))
+    return copy.deepcopy({**found, **(own if imports else {})})
 
 
 def use_method(cfg: Config, name: str, accuracies: Mapping[str, Any] | None = None) -> None:
@@ -92,6 +95,11 @@ def use_method(cfg: Config, name: str, accuracies: Mapping[str, Any] | None = No
             f"the method '{name}' allocates tasks to the samples of one data set; it needs joint "
             f'training (train_cfg.type JointTrainLoop)'
         )
+    imports = method.pop('custom_imports', None)
+    if imports:
+        given = cfg.get('custom_imports', {}).get('imports', [])
+        every = [*([given] if isinstance(given, str) else given), *imports]
+        cfg.custom_imports = dict(imports=list(dict.fromkeys(every)), allow_failed_imports=False)
     cfg.optim_wrapper = {'type': 'MultiTaskOptimWrapper', **kept}
     cfg.merge_from_dict(method)
     cfg.method = Path(name).stem

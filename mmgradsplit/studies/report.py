@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from mmgradsplit.analysis.complexity import measure_complexity
+from mmgradsplit.registry import REPORT_COLUMNS
 from mmgradsplit.visualization import Plot, draw_curves, save_figure
 
 from .measured import lower_is_better
@@ -59,7 +60,7 @@ def report(
             sum_up(run, relative_to, lower)
     rows = group(runs)
     with console.status('Counting parameters and multiply-accumulates ...'):
-        problems += [problem for row in rows for problem in _set_cost(row)]
+        problems += [problem for row in rows for problem in _set_extra(row)]
     notes = [SPREAD] if any(len(row.runs) > 1 for row in rows) else []
     notes += _about_delta_m(runs, relative_to, lower)
     notes += problems
@@ -94,18 +95,28 @@ def _read(work_dirs: Sequence[str | Path]) -> tuple[list[Run], list[str]]:
     return runs, problems
 
 
-def _set_cost(row: RunRow) -> list[str]:
-    """Set #Param and #FLOPs of a row; return what is in the way."""
-    cfg = row.runs[0].cfg
+@REPORT_COLUMNS.register_module()
+def complexity(row: RunRow) -> dict[str, list[float]]:
+    """``#Param (M)`` and ``#FLOPs (G)`` of the network that the runs of a row have trained."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # the toolboxes', of their own defaults
+        cost = measure_complexity(row.runs[0].cfg)
+    return {PARAMETERS: [cost.parameters[''] / 1e6], FLOPS: [cost.macs[''] / 1e9]}
+
+
+def _set_extra(row: RunRow) -> list[str]:
+    """Set the registered columns of a row; return what is in the way."""
+    problems = []
     try:
-        import_modules_from_strings(**cfg.get('custom_imports', dict(imports=[])))
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # the toolboxes', of their own defaults
-            cost = measure_complexity(cfg)
-    except Exception as error:  # whatever building a model of any toolbox leads to
-        return [f"No #Param and #FLOPs of '{row.name}': {error!r}"]
-    row.extra = {PARAMETERS: cost.parameters[''] / 1e6, FLOPS: cost.macs[''] / 1e9}
-    return []
+        import_modules_from_strings(**row.runs[0].cfg.get('custom_imports', dict(imports=[])))
+    except ImportError as error:
+        problems.append(f"custom_imports of '{row.name}': {error}")
+    for name, column in REPORT_COLUMNS.module_dict.items():
+        try:
+            row.extra.update(column(row))
+        except Exception as error:  # whatever building a model of any toolbox leads to
+            problems.append(f"No {name} of '{row.name}': {error!r}")
+    return problems
 
 
 def _references(given: Sequence[str | Path]) -> tuple[dict[str, float], set[str]]:

@@ -24,12 +24,13 @@ class RunRow:
     Attributes:
         name: What it is called.
         runs: The runs, in the order in which they were given.
-        extra: Further columns, such as #Param: the same for all seeds.
+        extra: Further columns, such as #Param, see ``registry.REPORT_COLUMNS``: a value a run that
+            counts, or a single one.
     """
 
     name: str
     runs: list[Run]
-    extra: dict[str, float] = field(default_factory=dict)
+    extra: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def counted(self) -> list[Run]:
@@ -53,7 +54,7 @@ class RunRow:
     def values(self, column: str) -> list[float]:
         """What the runs that count have in a column."""
         if column in self.extra:
-            return [self.extra[column]]
+            return self.extra[column]
         runs = self.counted
         found = [run.seconds if column == SECONDS else run.metrics.get(column) for run in runs]
         return [value for value in found if value is not None]

@@ -208,7 +208,9 @@ def test_counts_go_on_within_an_accumulation(kind: str) -> None:
     assert step(wrapper, 0, 2) == [False, False]
     resumed = registered(model, kind, **cfg)
     resumed.load_state_dict(written(wrapper.state_dict()))
-    assert step(resumed, 2, 3) == [True, False, True]
+    # Steps, not iterations, count: in some there may be no sample for a task.
+    done = 2 if kind == 'OptimWrapper' else 3
+    assert step(resumed, done, 3) == [True, False, True]
 
 
 METHODS: dict[str, dict[str, Any]] = {
