@@ -8,9 +8,9 @@ DEMO_DIR ?= work_dirs/demo/$(shell date +%Y%m%d_%H%M%S)
 DEMO_ARGS ?=
 TEST_ARGS ?=
 
-# Two processes of one thread each: the tests are small. A file stays in one of them, with what its tests share.
+# Two processes of one thread each, as the tests are small; the one that is done first takes tests from the other.
 define run_tests
-OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --durations 25 --cov --cov-report= $(TEST_ARGS)
+OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal --durations 25 --cov --cov-report= $(TEST_ARGS)
 endef
 
 .DELETE_ON_ERROR:

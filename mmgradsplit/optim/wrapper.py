@@ -9,7 +9,6 @@ from mmengine.optim import OptimWrapper, OptimWrapperDict
 from torch import Tensor, nn
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
-from mmgradsplit.utils.mmengine_private import counted
 
 from .gradients import average_gradients, trained
 from .weightings import Weighting, weighting_needs
@@ -240,7 +239,7 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
             method=self.method,
             tasks=self.tasks,
             optimizers=super().state_dict(),
-            counts={name: counted(wrapper) for name, wrapper in self.counters().items()},
+            counts={name: wrapper.inner_count for name, wrapper in self.counters().items()},
             weighting=self.weighting.state_dict(),
         )
 

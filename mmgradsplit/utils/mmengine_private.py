@@ -26,11 +26,6 @@ from torch import nn
 NO_SAMPLES = 'need at least one array to concatenate'
 
 
-def counted(wrapper: OptimWrapper) -> int:
-    """The backward passes that an optimizer wrapper has counted."""
-    return int(wrapper._inner_count)
-
-
 def count_backward(wrapper: OptimWrapper) -> None:
     """Count a backward pass that was done without ``OptimWrapper.backward``."""
     wrapper._inner_count += 1

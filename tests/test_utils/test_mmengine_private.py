@@ -79,12 +79,12 @@ def test_backward_passes_are_counted() -> None:
     param = nn.Parameter(torch.zeros(1))
     wrapper = OptimWrapper(torch.optim.SGD([param], lr=1.0), accumulative_counts=3)
     wrapper.update_params(param.sum())
-    assert private.counted(wrapper) == 1 and not param.any()
+    assert wrapper.inner_count == 1 and not param.any()
     private.count_backward(wrapper)
     wrapper.update_params(param.sum())
-    assert private.counted(wrapper) == 3 and param.item() != 0  # the third is an update
+    assert wrapper.inner_count == 3 and param.item() != 0  # the third is an update
     wrapper.initialize_count_status(nn.Linear(1, 1), 4, 9)
-    assert private.counted(wrapper) == 4
+    assert wrapper.inner_count == 4
 
 
 def test_an_initialisation_that_failed_is_forgotten() -> None:

@@ -1,4 +1,4 @@
-"""TorchJD's scalarizers as weightings.dist and TorchJD."""
+"""TorchJD's scalarizers as weightings."""
 
 import inspect
 from collections.abc import Mapping, Sequence
