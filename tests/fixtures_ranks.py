@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -12,7 +13,7 @@ import torch.multiprocessing as mp
 from mmgradsplit.apis import stop_processes
 
 
-def on_two_ranks(function: Callable[[int, Path], None], folder: Path) -> None:
+def on_two_ranks(function: Callable[[int, Path], None], folder: Path, timeout: float = 180) -> None:
     """Call a function in two processes, in the environment that torchrun gives them.
 
     They are forked, as they have then imported everything already.
@@ -20,9 +21,20 @@ def on_two_ranks(function: Callable[[int, Path], None], folder: Path) -> None:
     Args:
         function: Gets the rank and ``folder``.
         folder: Where it writes what it finds.
+        timeout: Seconds after which they are killed.
+
+    Raises:
+        TimeoutError: If they were.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    mp.start_processes(_rank, (function, folder, _free_port()), nprocs=2, start_method='fork')
+    arguments = (function, folder, _free_port())
+    context = mp.start_processes(_rank, arguments, nprocs=2, join=False, start_method='fork')
+    end = time.monotonic() + timeout
+    while not context.join(timeout=1):
+        if time.monotonic() > end:
+            for process in context.processes:
+                process.kill()
+            raise TimeoutError(f'the two processes ran for more than {timeout} s')
 
 
 def _free_port() -> int:

@@ -11,7 +11,9 @@ from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
+from toy import begin, task_step
 
+from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.registry import MODELS
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -30,7 +32,7 @@ def with_two_lines_more(folder: Path) -> Config:
     text = text.replace('{{ fileDirname }}/..', str(CONFIGS))
     file = folder / 'five.py'
     file.write_text(text)
-    return Config.fromfile(file)
+    return prepare(file)
 
 
 @pytest.fixture
@@ -80,10 +82,9 @@ def test_a_detector_is_a_fifth_task(coco: Path) -> None:
     layer4 = model.backbone.layer4[0].conv1.weight
     before = layer4.detach().clone()
     batch = next(iter(Runner.build_dataloader(cfg.train_dataloader.detection, seed=0)))
-    losses = [
-        float(model.train_step(dict(batch, task='detection'), wrapper['detection'])['loss'])
-        for _ in range(20)
-    ]
+    begin(model, wrapper)
+    step = dict(batch, task='detection')
+    losses = [float(task_step(model, wrapper, step)['detection/loss']) for _ in range(20)]
     assert losses[-1] < 0.8 * losses[0]
     # 128 filters among five tasks: the last group of 25 is its own, 3 filters are everybody's.
     moved = (layer4 != before).flatten(1).any(1).nonzero().flatten().tolist()

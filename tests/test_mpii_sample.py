@@ -13,7 +13,7 @@ from mmgradsplit.apis import train
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT.parent / 'shared' / 'data' / 'mpii_sample'
 HEAD_TOP, UPPER_NECK = 9, 8
-NETWORK_WIDTH, INPUT, HEATMAP, ITERATIONS = 32, (128, 128), (32, 32), 300
+NETWORK_WIDTH, INPUT, HEATMAP, ITERATIONS = 32, (128, 128), (32, 32), 100
 
 
 def write_headboxes(annotations: list[dict], path: Path) -> None:
@@ -28,7 +28,8 @@ def write_headboxes(annotations: list[dict], path: Path) -> None:
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason='needs ../shared/data/mpii_sample (real images)')
 def test_pose_fits_real_images(tmp_path: Path) -> None:
     write_headboxes(mmengine.load(SAMPLE / 'test_mpii.json'), tmp_path / 'headboxes.mat')
-    cfg = Config.fromfile(ROOT / 'configs/single_task/r18gn_pose.py')
+    cfg = Config.fromfile(ROOT / 'configs/gradsplit/r18gn_4task.py')
+    cfg.tasks = ['pose']
     cfg.model.backbone.update(base_channels=NETWORK_WIDTH, stem_channels=NETWORK_WIDTH)
     cfg.model.backbone.strides = (1, 2, 2, 2)
     cfg.model.backbone.init_cfg = None

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import mmengine.runner
@@ -14,10 +15,12 @@ import pytest
 import torch
 from mmengine.config import Config
 from toy_run import write_config
+from toy_weighting import AMTL, SINGLE
+from toy_weighting import config as weighted_config
 
-from mmgradsplit.apis import evaluate, preparation, train
+from mmgradsplit.apis import evaluate, load_model, preparation, train
 from mmgradsplit.apis.checkpoints import newest_checkpoint
-from mmgradsplit.apis.preparation import prepare, use_mixed_precision
+from mmgradsplit.apis.preparation import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,9 +29,12 @@ def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     return torch.load(checkpoint, weights_only=False)['state_dict']
 
 
+def same_weights(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
 def same(one: Path, other: Path) -> bool:
-    first, second = weights(one), weights(other)
-    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+    return same_weights(weights(one), weights(other))
 
 
 def call_script(*command: object, **environment: str) -> subprocess.CompletedProcess:
@@ -63,12 +69,19 @@ def stopped(finished: Path, tmp_path: Path) -> Path:
     return work_dir
 
 
-def test_train_tool_and_test_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_tool(name: str, *arguments: object) -> None:
+@pytest.fixture
+def run_tool(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Runs a tool of tools/ in this process."""
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+
+    def run(name: str, *arguments: object) -> None:
         monkeypatch.setattr(sys, 'argv', [name, *map(str, arguments)])
         runpy.run_path(str(ROOT / 'tools' / name), run_name='__main__')
 
-    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    return run
+
+
+def test_train_tool_and_test_tool(tmp_path: Path, run_tool: Callable[..., None]) -> None:
     config = write_config(tmp_path, epochs=5)
     run_tool(
         'train.py', config, '--work-dir', tmp_path / 'run',
@@ -85,6 +98,34 @@ def test_train_tool_and_test_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         (state['linear.weight'][0] @ x + state['linear.bias'] - x.sum()).abs() for x in points
     ]
     assert json.loads(out.read_text())['error'] == pytest.approx(float(sum(errors)) / 8, rel=1e-4)
+
+
+def test_what_amtl_refers_to_is_needed_for_training_alone(
+    tmp_path: Path, run_tool: Callable[..., None]
+) -> None:
+    """The folders of its single-task runs are not there where a network is only tested or used."""
+    weighting = dict(AMTL, references=dict.fromkeys(SINGLE, str(tmp_path / 'not_run')))
+    cfg = weighted_config(tmp_path, weighting, validated=True)
+    cfg.test_dataloader, cfg.test_cfg, cfg.test_evaluator = (
+        cfg.val_dataloader, cfg.val_cfg, cfg.val_evaluator
+    )  # fmt: skip
+    config, run, out = tmp_path / 'amtl.py', tmp_path / 'run', tmp_path / 'metrics.json'
+    cfg.dump(config)
+    with pytest.raises(
+        FileNotFoundError, match=r"weighting\.references: '.*/not_run' for 'add/acc"
+    ):
+        run_tool('train.py', config, '--work-dir', tmp_path / 'none')
+
+    # By another method, in place of the config's.
+    run_tool('train.py', config, '--work-dir', run, '--method', 'uw', '--no-validate')
+    saved = torch.load(run / 'epoch_2.pth', weights_only=False)
+    assert 'scalarizer.log_var' in saved['optimizer']['weighting']
+    assert Config.fromfile(run / 'amtl.py').method == 'uw'
+
+    run_tool('test.py', config, run / 'epoch_2.pth', '--work-dir', tmp_path / 'test', '--out', out)
+    assert set(json.loads(out.read_text())) == set(SINGLE)
+    model = load_model(config, run / 'epoch_2.pth', device='cpu')
+    assert same_weights(model.state_dict(), saved['state_dict'])
 
 
 def test_two_processes_on_the_cpu_equal_one_on_the_joined_batch(tmp_path: Path) -> None:
@@ -208,38 +249,6 @@ def test_amp_trains_in_bfloat16_on_the_cpu(tmp_path: Path, monkeypatch: pytest.M
     runner = train(config, work_dir=tmp_path / 'run', amp=True, validate=False)
     assert set(runner.model.dtypes) == {torch.bfloat16}
     assert {p.dtype for p in runner.model.parameters()} == {torch.float32}
-
-
-@pytest.mark.parametrize(
-    ('device', 'expected'),
-    [
-        ('cuda', {'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}),
-        ('cpu', {'type': 'mmgradsplit.AutocastOptimWrapper', 'dtype': 'bfloat16'}),
-    ],
-)
-def test_amp_chooses_by_the_device(
-    device: str, expected: dict, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preparation, 'get_device', lambda: device)
-    plain = Config({'optim_wrapper': {'type': 'OptimWrapper', 'accumulative_counts': 2}})
-    use_mixed_precision(plain)
-    assert plain.optim_wrapper == {**expected, 'accumulative_counts': 2}
-
-    split = Config({'optim_wrapper': {'type': 'mmgradsplit.GradSplitOptimWrapper', 'modules': []}})
-    use_mixed_precision(split)
-    assert split.optim_wrapper.base == expected
-    assert split.optim_wrapper.type == 'mmgradsplit.GradSplitOptimWrapper'
-    use_mixed_precision(split)
-    assert split.optim_wrapper.base == expected
-
-
-def test_amp_keeps_what_the_config_says_and_refuses_what_it_does_not_know() -> None:
-    own = Config({'optim_wrapper': {'type': 'AmpOptimWrapper', 'loss_scale': 512.0}})
-    use_mixed_precision(own)
-    assert own.optim_wrapper == {'type': 'AmpOptimWrapper', 'loss_scale': 512.0}
-    other = Config({'optim_wrapper': {'type': 'ApexOptimWrapper'}})
-    with pytest.raises(ValueError, match=r"optim_wrapper\.type is 'ApexOptimWrapper'"):
-        use_mixed_precision(other)
 
 
 def test_launchers_that_need_a_gpu_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,9 +59,13 @@ def prepare(
                 f"no config file '{config}'; those of the project are below configs/"
             )
         cfg = Config.fromfile(config)
+    options = dict(cfg_options or {})
     if method is not None:
+        # A method reads the config, such as its relations; its own keys come after it.
+        own = [key for key in options if key.startswith('optim_wrapper')]
+        cfg.merge_from_dict({key: value for key, value in options.items() if key not in own})
         use_method(cfg, method)
-    cfg.merge_from_dict(dict(cfg_options or {}))
+    cfg.merge_from_dict(options)
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get('work_dir') is None:

@@ -8,13 +8,15 @@ from torch.nn import functional
 
 from mmgradsplit.registry import MODELS
 
+NORMALS = 'gt_normal_map'
+
 
 @MODELS.register_module()
 class DenseRegressor(DepthEstimator):
     """mmseg's ``DepthEstimator`` for whatever its :class:`RegressionHead` predicts.
 
     The prediction of ``gt_NAME`` is ``pred_NAME`` of the data sample, ``[K x H x W]`` at the size
-    of the original image. Vectors, as normals are, get the length 1.
+    of the original image. Normals, of ``gt_normal_map``, get the length 1.
 
     Args: those of mmseg's ``DepthEstimator``; ``decode_head`` is a :class:`RegressionHead`.
     """
@@ -29,10 +31,10 @@ class DenseRegressor(DepthEstimator):
             data_samples: The N samples, or None for new ones.
         """
         samples = super().postprocess_result(values, data_samples)
+        field = self.decode_head.field
         for sample in samples:
             data = sample.pop('pred_depth_map').data
-            if len(data) > 1:
+            if field == NORMALS:
                 data = functional.normalize(data, dim=0)
-            name = self.decode_head.field.replace('gt_', 'pred_', 1)
-            sample.set_data({name: PixelData(data=data)})
+            sample.set_data({field.replace('gt_', 'pred_', 1): PixelData(data=data)})
         return samples

@@ -111,7 +111,7 @@ def estimate_relations(
     study.console.print(
         relation_table(mean, mask, tasks, threshold, spread, unsettled).for_terminal()
     )
-    study.console.print(f'Relations: {root / FILE}\nHeat map: {root / PICTURE}')
+    study.console.print(f'Relations: {root / FILE}\nHeat map: {root / PICTURE}', soft_wrap=True)
     return root / FILE
 
 

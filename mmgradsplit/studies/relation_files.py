@@ -57,7 +57,7 @@ def sweep_thresholds(
     )
     if out is not None:
         save_figure(draw_masks(masks, names), Path(out))
-        console.print(f'Picture: {out}')
+        console.print(f'Picture: {out}', soft_wrap=True)
     return masks
 
 

@@ -75,7 +75,7 @@ def report(
         save_figure(draw_curves(_plots(rows)), folder / 'curves.png')
         text = '\n\n'.join([table.markdown(), *notes, '![losses, metrics and weights](curves.png)'])
         (folder / 'report.md').write_text(text + '\n', encoding='utf-8')
-        console.print(f'Written: report.md, report.csv and curves.png in {folder}')
+        console.print(f'Written: report.md, report.csv and curves.png in {folder}', soft_wrap=True)
     return rows
 
 

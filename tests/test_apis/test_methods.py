@@ -147,12 +147,35 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
     cfg = config()
     use_method(cfg, str(path))
     assert cfg.optim_wrapper == dict(type='CosRegOptimWrapper', weight=0.5, optimizer=OPTIMIZER)
-    cfg = prepare(read('gradsplit/r18gn_4task_demo'), method=str(path))
-    assert cfg.work_dir == 'work_dirs/r18gn_4task_demo_mine'
+    cfg = prepare(read('sta/ft_r18_scenes'), method=str(path))
+    assert cfg.work_dir == 'work_dirs/ft_r18_scenes_mine'
     for content in ('other = dict(optim_wrapper=dict())', 'mine = dict(model=dict())', 'mine = 3'):
         path.write_text(content)
         with pytest.raises(ValueError, match=r'mine\.py.*must define mine = dict\(optim_wrapper='):
             load_method(str(path))
+
+
+def test_what_a_method_file_imports_is_imported_where_its_config_is_read(tmp_path: Path) -> None:
+    path = tmp_path / 'mine.py'
+    path.write_text("custom_imports = dict(imports=['wave'])\nmine = dict(optim_wrapper=dict())")
+    cfg = read('sta/ft_r18_scenes')
+    use_method(cfg, str(path))
+    assert cfg.custom_imports == dict(imports=['mmgradsplit', 'wave'], allow_failed_imports=False)
+
+
+@pytest.mark.parametrize(
+    ('name', 'reason'),
+    [
+        ('famo', 'compares the losses of all tasks before and after one update'),
+        ('cosreg', 'compares task gradients of the same step'),
+        ('mgda_ub', 'every task has features of its own images'),
+        ('ista_uw', 'allocates tasks to the samples of one data set'),
+    ],
+)
+def test_a_method_of_joint_training_is_refused_elsewhere(name: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=f"the method '{name}'.*{reason}.*JointTrainLoop"):
+        use_method(read('gradsplit/r18gn_4task_demo'), name)
+    use_method(read('sta/ft_r18_scenes'), name)
 
 
 # ---- what stays of a config, and what goes ----

@@ -298,7 +298,7 @@ def test_famo_needs_all_tasks_in_one_step(kind: str, tmp_path: Path) -> None:
         cfg = in_turn(cfg)
     else:
         cfg.optim_wrapper = dict(GRADSPLIT, weighting=famo)
-    message = r'torchjd\.FAMO.*this training updates task by task; take joint training'
+    message = r'torchjd\.FAMO.*compares the losses of all tasks before and after one update'
     fails_before_the_first_step(cfg, tmp_path, ValueError, message)
 
 

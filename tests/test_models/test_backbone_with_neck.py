@@ -125,7 +125,8 @@ def test_the_mean_of_task_gradients_trains_as_without_an_aggregator(
         cfg = deeplab_config(SHARED, data, folder, model__backbone__neck__dropout=0.0)
         cfg.optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01))
         if aggregated:
-            cfg.optim_wrapper.update(aggregator=dict(type='torchjd.Mean'), on=on)
+            aggregator = dict(type='torchjd.Mean')
+            cfg.optim_wrapper.update(type='AggregatorOptimWrapper', aggregator=aggregator, on=on)
         trained.append(run(cfg, folder).model)
     plain, aggregated_model = trained
     start = network(config(SHARED))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradsplit.models import MultiTaskModel, ResNetPlus, ResNetStage
-from mmgradsplit.optim.grad_split.wrapper import TaskUpdate
+from mmgradsplit.optim.grad_split.task_update import TaskUpdate
 from mmgradsplit.registry import MODELS
 
 THIN = dict(base_channels=8, stem_channels=8)
@@ -66,15 +66,15 @@ def config(data: Path, network: str) -> Config:
 def steps(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, dict]]]:
     """Of each task step, the task and by parameter which channels moved."""
     taken: list[tuple[str, dict[nn.Parameter, Tensor]]] = []
-    original = TaskUpdate.update_params
+    original = TaskUpdate.update
 
-    def watched(self: TaskUpdate, loss: Tensor) -> None:
+    def watched(self: TaskUpdate, loss: Tensor, steps: bool) -> None:
         before = {source: source.detach().clone() for source in self.sources}
-        original(self, loss)
+        original(self, loss, steps)
         moved = {source: (source != old).reshape(len(old), -1) for source, old in before.items()}
         taken.append((self.task, {source: channels.any(1) for source, channels in moved.items()}))
 
-    monkeypatch.setattr(TaskUpdate, 'update_params', watched)
+    monkeypatch.setattr(TaskUpdate, 'update', watched)
     yield taken
 
 

@@ -16,7 +16,7 @@ ITERATIONS = dict(sta=16, ista=8)
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason='needs ../shared/data/coco_sample (COCO images)')
 @pytest.mark.parametrize('name', list(ITERATIONS))
 def test_it_fits_coco_images(name: str, tmp_path: Path) -> None:
-    cfg = Config.fromfile(ROOT / f'configs/sta/{name}_mask_rcnn_coco_sample.py')
+    cfg = Config.fromfile(ROOT / 'configs/sta/mask_rcnn_coco_sample.py')
     for loader in (cfg.train_dataloader, cfg.val_dataloader):
         loader.dataset.data_root = str(SAMPLE)
         (resize,) = (step for step in loader.dataset.pipeline if step['type'] == 'Resize')
@@ -28,8 +28,8 @@ def test_it_fits_coco_images(name: str, tmp_path: Path) -> None:
     cfg.default_hooks.logger.interval = 1
     cfg.log_processor.window_size = 1
     cfg.visualizer.pop('name')  # mmengine would go on with the visualizer of that name
-    runner = run(cfg, tmp_path)
-    assert runner.optim_wrapper._inner_count == 16
+    wrapper = run(cfg, tmp_path, method=name).optim_wrapper
+    assert wrapper.base.inner_count == 16
 
     lines = scalars(tmp_path)
     losses = {key: [line[key] for line in lines if key in line] for key in LOSSES}

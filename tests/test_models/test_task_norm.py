@@ -9,7 +9,18 @@ import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
 from torch import Tensor, nn
-from toy import BACKBONE, TASKS, build_wrapper, classifier, snapshot, toy_batch, toy_model, train
+from toy import (
+    BACKBONE,
+    TASKS,
+    build_wrapper,
+    classifier,
+    finish,
+    snapshot,
+    task_step,
+    toy_batch,
+    toy_model,
+    train,
+)
 
 from mmgradsplit.models import MultiTaskModel, TaskNorm
 from mmgradsplit.registry import MODELS
@@ -28,8 +39,7 @@ def trained() -> MultiTaskModel:
     """A model whose tasks have norms that differ."""
     model = toy_model(norm_cfg=TBN)
     model.init_weights()
-    for _ in train(model, build_wrapper(model, relations='all'), [0]):
-        pass
+    finish(model, build_wrapper(model, relations='all'), [0])
     return model
 
 
@@ -52,7 +62,7 @@ def test_with_one_task_it_is_plain_batch_norm_bit_for_bit():
             data = dict(
                 task='red', inputs=list(batch['inputs']), data_samples=batch['data_samples']
             )
-            model.train_step(data, optim_wrapper=wrapper['red'])
+            task_step(model, wrapper, data)
     state = {
         name.replace('.red.', '.', 1): value for name, value in snapshot(ours.backbone).items()
     }

@@ -1,11 +1,11 @@
 """The batch-hard triplet loss against a loop over triplets, and over two processes."""
 
-from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from fixtures_ranks import on_two_ranks
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -87,14 +87,8 @@ def network() -> nn.Linear:
 CASES = ([0, 0, 1, 1, 0, 1, 2, 2], [0, 1, 2, 3, 1, 1, 4, 2])
 
 
-def train_rank(rank: int, folder: str) -> None:
-    dist.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/store',
-        rank=rank,
-        world_size=2,
-        timeout=timedelta(minutes=2),
-    )
+def train_rank(rank: int, folder: Path) -> None:
+    dist.init_process_group('gloo')
     results = []
     for case in CASES:
         embedding, _ = random_batch(len(case))
@@ -103,13 +97,11 @@ def train_rank(rank: int, folder: str) -> None:
         loss = BatchHardTripletLoss(margin=None)(model(embedding[half]), torch.tensor(case)[half])
         loss.backward()
         results.append((loss.detach(), model.module.weight.grad))
-    torch.save(results, f'{folder}/{rank}.pt')
-    dist.barrier()
-    dist.destroy_process_group()
+    torch.save(results, folder / f'{rank}.pt')
 
 
 def test_two_processes_have_the_gradient_of_the_joined_batch(tmp_path):
-    mp.spawn(train_rank, (str(tmp_path),), nprocs=2)
+    on_two_ranks(train_rank, tmp_path)
     ranks = [torch.load(tmp_path / f'{rank}.pt') for rank in (0, 1)]
     for case, results in zip(CASES, zip(*ranks, strict=True), strict=True):
         model = network()

@@ -2,10 +2,8 @@
 
 import argparse
 
-from mmgradsplit.analysis import report_complexity, report_published
+from mmgradsplit.analysis import report_complexity
 from mmgradsplit.apis.command_line import add_cfg_options
-
-PUBLISHED = 'configs/gradsplit_tables/complexity.json'
 
 
 def parse_args() -> argparse.Namespace:
@@ -13,16 +11,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Count the parameters and the multiply-accumulates (FLOPs) of models.'
     )
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('configs', nargs='*', default=[], help='config files; several add up')
-    what.add_argument(
-        '--table',
-        nargs='?',
-        const=PUBLISHED,
-        metavar='JSON',
-        help=f'show the rows of a file of published figures instead (default: {PUBLISHED}; AMTL: '
-        'configs/amtl_tables/complexity.json)',
-    )
+    parser.add_argument('configs', nargs='+', help='config files; several add up')
     parser.add_argument(
         '--shape',
         nargs=2,
@@ -43,9 +32,6 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Count."""
     args = parse_args()
-    if args.table:
-        report_published(args.table, out=args.out)
-        return
     report_complexity(
         args.configs,
         size=args.shape and tuple(args.shape),

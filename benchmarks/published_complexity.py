@@ -6,8 +6,13 @@ the row, which add up, and what the paper says: ``parameters`` in millions and, 
 as ``[["pose"], ["parsing"]]``, each config stands for a network of each entry. In a file whose
 ``parts`` give the modules of each part of a network, by patterns of their names (``''`` is the
 whole), ``flops`` are of each part.
+
+Example:
+    python benchmarks/published_complexity.py --out table.md
+    python benchmarks/published_complexity.py configs/amtl_tables/complexity.json
 """
 
+import argparse
 import fnmatch
 import functools
 import json
@@ -18,10 +23,23 @@ from typing import Any
 
 import mmengine
 from mmengine.config import Config
+from rich.console import Console
 
-from .complexity import Complexity, measure_complexity
+from mmgradsplit.analysis.complexity import Complexity, measure_complexity
+from mmgradsplit.analysis.complexity_report import (
+    FLOPS,
+    PARAMETERS,
+    WORDS,
+    check_suffixes,
+    show_table,
+)
+from mmgradsplit.utils.tables import TextTable
 
 KEYS = {'table', 'method', 'backbone', 'configs'}
+COLUMNS = (
+    'table', 'method', 'backbone', 'tasks',
+    PARAMETERS, 'paper', 'difference', FLOPS, 'paper', 'difference',
+)  # fmt: skip
 Parts = Mapping[str, Sequence[str]]
 
 
@@ -135,3 +153,90 @@ def _part(
             raise ValueError(f'{file}: parts.{part}: no module of {cost.name} matches {patterns}')
         total += sum(cost.macs[name] for name in found)
     return total / 1e9
+
+
+def report_published(
+    file: str | Path, *, out: Sequence[str | Path] = (), console: Console | None = None
+) -> list[PublishedRow]:
+    """Show the configs' #Param and #FLOPs beside a paper's, row by row.
+
+    Args:
+        file: JSON file of published figures.
+        out: Files to write the table to, ``.md`` or ``.csv``.
+        console: For the table.
+
+    Raises:
+        FileNotFoundError: If the file, or a config, is not there.
+        ValueError: If a row does not fit, or a file has another suffix than ``.md`` and ``.csv``.
+    """
+    check_suffixes(out)
+    console = console or Console()
+    with console.status('') as status:
+        rows = compare_published(file, lambda name: status.update(f'measuring {name}'))
+    by_part = any(row.parts for row in rows)
+    table = TextTable(
+        _part_columns(rows[0]) if by_part else COLUMNS,
+        [_parts_beside(row) if by_part else _beside(row) for row in rows],
+        WORDS,
+        title='#FLOPs by part beside the paper'
+        if by_part
+        else '#Param and #FLOPs beside the paper',
+        note='#FLOPs are multiply-accumulates of one image of each task.',
+    )
+    show_table(table, out, console)
+    return rows
+
+
+def _part_columns(row: PublishedRow) -> tuple[str, ...]:
+    figures = [text for part in row.parts for text in (f'{part} (G)', 'paper')]
+    return ('table', 'method', 'backbone', *figures, 'largest difference')
+
+
+def _parts_beside(row: PublishedRow) -> tuple[str, ...]:
+    published = row.published_parts
+    figures = [
+        text for part, macs in row.parts.items() for text in (f'{macs:.3f}', f'{published[part]:g}')
+    ]
+    largest = max(abs(macs / published[part] - 1) for part, macs in row.parts.items())
+    return (row.table, row.method, row.backbone, *figures, f'{largest:.2%}')
+
+
+def _beside(row: PublishedRow) -> tuple[str, ...]:
+    parameters, flops = row.published_parameters, row.published_flops
+    return (
+        row.table,
+        row.method,
+        row.backbone,
+        ', '.join(row.tasks),
+        f'{row.parameters:.1f}',
+        '' if parameters is None else f'{parameters:g}',
+        '' if parameters is None else f'{row.parameters - parameters:+.1f}',
+        f'{row.flops:.1f}',
+        '' if flops is None else f'{flops:g}',
+        '' if flops is None else f'{row.flops / flops - 1:+.1%}',
+    )
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        'file',
+        nargs='?',
+        default='configs/gradsplit_tables/complexity.json',
+        help='JSON file of published figures (default: those of GradSplit)',
+    )
+    parser.add_argument(
+        '--out', nargs='+', default=[], metavar='FILE', help='also write the table, as .md or .csv'
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    args = parse_args()
+    report_published(args.file, out=args.out)
+
+
+if __name__ == '__main__':
+    main()
