@@ -1,10 +1,18 @@
 """What all tests share: a fixed seed, no formatting of configs, no scope left behind."""
 
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+
+
+@pytest.fixture(autouse=True, scope='session')
+def impatient() -> Iterator[None]:
+    """Wait shortly, not 5 s, for a worker of a dataloader that has failed."""
+    with mock.patch('torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.2):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from mmgradsplit.apis import train
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = ROOT.parent / 'shared' / 'data' / 'mpii_sample'
 HEAD_TOP, UPPER_NECK = 9, 8
-NETWORK_WIDTH, INPUT, HEATMAP, ITERATIONS = 32, (128, 128), (32, 32), 100
+NETWORK_WIDTH, INPUT, HEATMAP, ITERATIONS = 32, (128, 128), (32, 32), 300
 
 
 def write_headboxes(annotations: list[dict], path: Path) -> None:

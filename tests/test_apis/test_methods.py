@@ -158,7 +158,7 @@ def test_a_file_of_one_s_own(tmp_path: Path) -> None:
 def test_what_a_method_file_imports_is_imported_where_its_config_is_read(tmp_path: Path) -> None:
     path = tmp_path / 'mine.py'
     path.write_text("custom_imports = dict(imports=['wave'])\nmine = dict(optim_wrapper=dict())")
-    cfg = read('sta/ft_r18_scenes')
+    cfg = copy.deepcopy(read('sta/ft_r18_scenes'))
     use_method(cfg, str(path))
     assert cfg.custom_imports == dict(imports=['mmgradsplit', 'wave'], allow_failed_imports=False)
 
@@ -174,8 +174,8 @@ def test_what_a_method_file_imports_is_imported_where_its_config_is_read(tmp_pat
 )
 def test_a_method_of_joint_training_is_refused_elsewhere(name: str, reason: str) -> None:
     with pytest.raises(ValueError, match=f"the method '{name}'.*{reason}.*JointTrainLoop"):
-        use_method(read('gradsplit/r18gn_4task_demo'), name)
-    use_method(read('sta/ft_r18_scenes'), name)
+        use_method(copy.deepcopy(read('gradsplit/r18gn_4task_demo')), name)
+    use_method(copy.deepcopy(read('sta/ft_r18_scenes')), name)
 
 
 # ---- what stays of a config, and what goes ----

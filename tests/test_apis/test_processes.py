@@ -30,5 +30,5 @@ def end_twice(rank: int, folder: str) -> None:
 
 
 def test_process_group_and_its_threads_end(tmp_path: Path) -> None:
-    mp.spawn(end_twice, (str(tmp_path),), nprocs=1)
+    mp.start_processes(end_twice, (str(tmp_path),), nprocs=1, start_method='fork')
     assert (tmp_path / 'found').read_text() == 'True 0 False'
