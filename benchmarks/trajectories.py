@@ -67,6 +67,7 @@ DEMO = 'gradsplit/r18gn_4task_demo.py'
 SCENES = 'amtl/uniform_r18_deeplabv3plus_scenes.py'
 PERSONS, ROOMS, COCO = 'pedestrians', 'scenes', 'coco'
 ADAM = dict(type='Adam', lr=0.002)
+MIXED = dict(type='mmgradsplit.AutocastOptimWrapper', dtype='bfloat16')
 # In place of the demo's GradSplit.
 PLAIN = dict(_delete_=True, type='OptimWrapper', optimizer=ADAM)
 
@@ -181,6 +182,9 @@ CASES: dict[str, Case] = {
             ),
         },
     ),
+    # Mixed precision.
+    'gradsplit_mixed': Case(DEMO, PERSONS, 22, {'optim_wrapper.base': MIXED}),
+    'uw_mixed': Case(SCENES, ROOMS, 23, {**_weighting('torchjd.UW'), 'optim_wrapper.base': MIXED}),
 }
 # The same as others, but resumed in another process, or in two processes together.
 CASES |= {

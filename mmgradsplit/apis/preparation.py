@@ -186,8 +186,11 @@ def stop_processes() -> None:
     process that failed must not wait for the others here.
     """
     if is_distributed():
-        distributed.destroy_process_group()
         # A thread of gloo's that still runs when Python ends can abort the process. They end with
-        # the last reference to the group; the model in DistributedDataParallel has one, and is part
-        # of reference cycles.
+        # the last reference to the group. The model in DistributedDataParallel has one, and is part
+        # of reference cycles; but a collection waits for the threads with the interpreter locked,
+        # and a thread may wait for the interpreter. So the last reference is this one.
+        group = distributed.group.WORLD
+        distributed.destroy_process_group()
         gc.collect()
+        del group
