@@ -65,7 +65,8 @@ def load_model(
 
 def _input_size(cfg: Config) -> tuple[int, int] | None:
     """Size, (width, height), of the images of the first task that says it in its pipeline."""
-    for loader in (cfg.get('val_dataloader') or {}).values():
+    loaders = cfg.get('val_dataloader') or {}
+    for loader in [loaders] if 'dataset' in loaders else loaders.values():
         for step in loader.get('dataset', {}).get('pipeline', []):
             size = step.get('scale') or step.get('input_size')
             if isinstance(size, Sequence) and len(size) == 2:

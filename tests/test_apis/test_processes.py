@@ -1,7 +1,10 @@
 """The exchange between processes ends with the tool that began it."""
 
+import gc
 import os
+import weakref
 from pathlib import Path
+from unittest import mock
 
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -21,14 +24,24 @@ def end_twice(rank: int, folder: str) -> None:
     model = DistributedDataParallel(nn.Linear(2, 2))
     runner = dict(model=model)
     runner['itself'] = runner  # as mmengine's runner, which is part of reference cycles
-    before = gloo_threads()
+    held = weakref.ref(model)
+    before, collect, found = gloo_threads(), gc.collect, []
     del model, runner
-    stop_processes()
+
+    def collecting() -> None:
+        collect()
+        found.append((held() is None, gloo_threads()))
+
+    with mock.patch('gc.collect', collecting):
+        stop_processes()
+    ((gone, between),) = found
     after = gloo_threads()
     stop_processes()  # one process, or one that has ended already
-    Path(folder, 'found').write_text(f'{before > 0} {after} {dist.is_initialized()}')
+    alive = before == between > 0
+    Path(folder, 'found').write_text(f'{gone} {alive} {after} {dist.is_initialized()}')
 
 
 def test_process_group_and_its_threads_end(tmp_path: Path) -> None:
+    """After the collection of the model: it locks the interpreter, which a thread may wait for."""
     mp.start_processes(end_twice, (str(tmp_path),), nprocs=1, start_method='fork')
-    assert (tmp_path / 'found').read_text() == 'True 0 False'
+    assert (tmp_path / 'found').read_text() == 'True True 0 False'
