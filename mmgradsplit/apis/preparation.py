@@ -104,6 +104,11 @@ def use_mixed_precision(cfg: Config) -> None:
         ValueError: If the optimizer wrapper is of a type that this cannot be said for.
     """
     wrapper, key = cfg.optim_wrapper, 'optim_wrapper'
+    if 'optimizer' not in wrapper and 'type' not in wrapper:
+        raise ValueError(
+            f'--amp: optim_wrapper has a wrapper for each of {list(wrapper)}; set mixed precision '
+            f'in the config, by the type of each'
+        )
     if is_ours(wrapper):
         wrapper.setdefault('base', {})
         wrapper, key = wrapper['base'], 'optim_wrapper.base'

@@ -112,6 +112,9 @@ def test_amp_keeps_what_the_config_says_and_refuses_what_it_does_not_know() -> N
         message = rf"--amp: optim_wrapper\.{key}type is 'ApexOptimWrapper'"
         with pytest.raises(ValueError, match=message):
             use_mixed_precision(Config({'optim_wrapper': wrapper}))
+    by_task = dict(red=dict(optimizer=dict(type='SGD')), blue=dict(optimizer=dict(type='SGD')))
+    with pytest.raises(ValueError, match=r"--amp: optim_wrapper has a wrapper for each of \['red'"):
+        use_mixed_precision(Config({'optim_wrapper': by_task}))
 
 
 # ---- several processes ----
