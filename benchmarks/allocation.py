@@ -40,6 +40,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmgradsplit.apis.methods import trains_jointly
 from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.models import MultiTaskModel
 
@@ -63,11 +64,10 @@ def parse_args() -> argparse.Namespace:
 def load(args: argparse.Namespace) -> Config:
     """The config, for single iterations in one process."""
     cfg = prepare(args.config, cfg_options=args.cfg_options)
-    kind = str(cfg.train_cfg.get('type')).rpartition('.')[2]
-    if kind != 'JointTrainLoop':
+    if not trains_jointly(cfg):
         raise ValueError(
-            f"{args.config}: train_cfg.type is '{kind}', but STA and ISTA are ways of joint "
-            f"training, by 'JointTrainLoop'"
+            f"{args.config}: train_cfg.type is '{cfg.train_cfg.get('type')}', but STA and ISTA are "
+            f"ways of joint training, by 'JointTrainLoop'"
         )
     run_in_one_process(cfg, args.batch_size)
     # Weights are random and there is no warm-up: stay near them, so that losses stay finite.

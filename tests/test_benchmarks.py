@@ -12,6 +12,8 @@ import torch
 from fixtures_dense import ROOT, dense_config, write_nyud
 from fixtures_training import tiny_config, write_data
 from mmengine.config import Config
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from mmgradsplit.apis.preparation import prepare
 
@@ -139,10 +141,20 @@ def test_what_an_allocation_costs(benchmark: Callable[[str], Any], tmp_path: Pat
 def test_a_major_iteration_of_each_kind(benchmark: Callable[[str], Any], tmp_path: Path) -> None:
     cfg = prepare(tiny_config(write_data(tmp_path / 'data'), ('attribute', 'parsing')), tmp_path)
     module = benchmark('major_iteration')
-    for kind in (module.BARE, module.MULTI_HEAD, module.GRADSPLIT):
-        step = module.build_step(kind, cfg, str(tmp_path))
-        step()
-        step()
+    updates: list[Optimizer] = []
+    hook = register_optimizer_step_post_hook(lambda optimizer, *_: updates.append(optimizer))
+    try:
+        for kind in (module.BARE, module.MULTI_HEAD, module.GRADSPLIT):
+            step = module.build_step(kind, cfg, str(tmp_path))
+            updates.clear()
+            step()
+            step()
+            # Each of the two tasks steps an optimizer of its own, in turn.
+            assert len(updates) == 4
+            assert updates[:2] == updates[2:]
+            assert len(set(updates)) == 2
+    finally:
+        hook.remove()
 
 
 def test_an_unknown_method(

@@ -7,6 +7,7 @@ from typing import Any
 
 from mmengine.runner import Runner
 
+from mmgradsplit.apis.methods import trains_jointly
 from mmgradsplit.engine.loops.joint import STREAM
 from mmgradsplit.engine.loops.streams import TaskStream
 
@@ -79,13 +80,12 @@ def joint_dataloader(cfg: Any, key: str) -> dict[str, Mapping]:
         ValueError: If the config is not one of joint training.
     """
     kind = (cfg.get('train_cfg') or {}).get('type', 'EpochBasedTrainLoop')
-    name = kind.rpartition('.')[2] if isinstance(kind, str) else kind.__name__
     loader = cfg.get('train_dataloader') or {}
-    if name != 'JointTrainLoop' or 'dataset' not in loader:
+    if not trains_jointly(cfg) or 'dataset' not in loader:
         raise ValueError(
             f"{key} compares allocations, so it needs joint training: train_cfg.type='"
             f"JointTrainLoop' and one train_dataloader, whose samples are annotated for all tasks; "
-            f"here train_cfg.type is '{name}'"
+            f"here train_cfg.type is '{kind}'"
         )
     return {STREAM: loader}
 

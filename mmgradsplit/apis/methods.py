@@ -9,10 +9,11 @@ from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 import mmgradsplit
+from mmgradsplit.engine.loops import JointTrainLoop
 from mmgradsplit.functional import by_task
 from mmgradsplit.optim import AutocastOptimWrapper, MultiTaskOptimWrapper, Weighting
 from mmgradsplit.optim.weightings import weighting_class, weighting_needs
-from mmgradsplit.registry import OPTIM_WRAPPERS
+from mmgradsplit.registry import LOOPS, OPTIM_WRAPPERS
 from mmgradsplit.utils import did_you_mean
 
 FOLDER = Path(mmgradsplit.__file__).parent.parent / 'configs' / '_base_' / 'methods'
@@ -90,7 +91,7 @@ def use_method(cfg: Config, name: str, accuracies: Mapping[str, Any] | None = No
     split = {key: wrapper[key] for key in SPLIT if wrapper.get(key) not in (None, [])}
     train_cfg.pop('allocator', None)
     allocates = 'allocator' in method.get('train_cfg', {})
-    if allocates and str(train_cfg.get('type')).rpartition('.')[2] != 'JointTrainLoop':
+    if allocates and not trains_jointly(cfg):
         raise ValueError(
             f"the method '{name}' allocates tasks to the samples of one data set; it needs joint "
             f'training (train_cfg.type JointTrainLoop)'
@@ -110,7 +111,7 @@ def use_method(cfg: Config, name: str, accuracies: Mapping[str, Any] | None = No
         _give_relations(cfg, name)
     _give_accuracies(cfg, name, accuracies)
     reason = wrapper_class(cfg.optim_wrapper).why_joint_only(cfg.optim_wrapper)
-    if reason and 'RoundRobin' in str(train_cfg.get('type')):
+    if reason and not trains_jointly(cfg):
         raise ValueError(f"the method '{name}' does not go with this config: {reason}")
 
 
@@ -160,6 +161,13 @@ def accuracies_of(cfg: Config) -> dict[str, Any]:
 def needs_validation(cfg: Mapping[str, Any]) -> bool:
     """Whether the method of a config follows the accuracies of the validation."""
     return 'metrics' in weighting_needs((cfg.get('optim_wrapper') or {}).get('weighting'))
+
+
+def trains_jointly(cfg: Mapping[str, Any]) -> bool:
+    """Whether a config trains all tasks on the samples of one data set, by JointTrainLoop."""
+    kind = (cfg.get('train_cfg') or {}).get('type', 'EpochBasedTrainLoop')
+    loop = LOOPS.get(kind) if isinstance(kind, str) else kind
+    return isinstance(loop, type) and issubclass(loop, JointTrainLoop)
 
 
 def wrapper_class(wrapper: Mapping[str, Any]) -> Any:

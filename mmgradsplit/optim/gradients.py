@@ -1,15 +1,22 @@
-"""Gradients in ``grad`` of parameters: trained ones, adding to them, their mean over the ranks."""
+"""Gradients in ``grad`` of parameters: their loss scale, adding to them, their mean over ranks."""
 
 from collections.abc import Iterable, Sequence
 
 import torch
 from mmengine.dist import all_reduce, all_reduce_params, get_world_size
+from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 
 def trained(params: Iterable[nn.Parameter]) -> list[nn.Parameter]:
     """Those that are trained at present."""
     return [param for param in params if param.requires_grad]
+
+
+def loss_scale(wrapper: OptimWrapper) -> float:
+    """The loss scale of mmengine's wrapper, by which its gradients are too large; 1 without one."""
+    scaler = getattr(wrapper, 'loss_scaler', None)
+    return 1.0 if scaler is None else float(scaler.get_scale())
 
 
 def add_gradients(params: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:

@@ -48,14 +48,12 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
 
     Attributes:
         by_task: Whether it wants a step, with a forward pass of its own, for each task.
-        task_steps: Whether each step is of one task, as in round-robin training; told by the loop.
         constructor: Registered name of what builds it.
         config_keys: Keys of its config that its constructor, rather than itself, takes.
         joint_only: Why it needs joint training, in words; empty if it does not.
     """
 
     by_task = False
-    task_steps = False
     constructor = 'mmgradsplit.MultiTaskOptimWrapperConstructor'
     config_keys: tuple[str, ...] = ()
     joint_only = ''
@@ -84,6 +82,11 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
     def base(self) -> OptimWrapper:
         """Mmengine's wrapper of the optimizer that all tasks share."""
         return self.optim_wrappers[SHARED]
+
+    @property
+    def task_steps(self) -> bool:
+        """Whether each step is of one task, as in round-robin training."""
+        return self.weighting.task_steps
 
     @property
     def needs(self) -> frozenset[str]:
@@ -125,7 +128,7 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
                 f'before and after one update, but a relation mask lets each task have its own; '
                 f'take another weighting'
             )
-        self.task_steps = self.weighting.task_steps = task_steps
+        self.weighting.task_steps = task_steps
         number = self.updates(sub_steps)
         for name, wrapper in self.counters().items():
             before = self._resumed.get(name, done * number)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.device import get_device
 from mmengine.dist import all_reduce, get_rank
 from mmengine.runner import Runner
 from numpy.typing import NDArray
@@ -174,9 +173,9 @@ class JointTrainLoop(SeededTrainLoop):
         )
         for number, allocation in enumerate(allocations):
             # Of all ranks, so that all take the same steps and the mean is over all samples.
-            counts = torch.from_numpy(allocation.sum(0)).to(get_device())
+            counts = torch.from_numpy(allocation.sum(0))
             all_reduce(counts)
-            totals = counts.cpu().numpy()
+            totals = counts.numpy()
             present = [task for task, total in zip(self.tasks, totals, strict=True) if total]
             if present and not by_task:
                 part = dict(own_batch(batch), allocation=allocation, counts=totals)

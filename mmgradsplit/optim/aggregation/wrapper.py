@@ -9,7 +9,7 @@ from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
-from mmgradsplit.optim.gradients import add_gradients, average_gradients, trained
+from mmgradsplit.optim.gradients import add_gradients, average_gradients, loss_scale, trained
 from mmgradsplit.optim.torchjd_state import load_torchjd_state, torchjd_state
 from mmgradsplit.optim.weightings import Weighting
 from mmgradsplit.optim.wrapper import JOINT, MultiTaskOptimWrapper
@@ -210,7 +210,7 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         ranks = get_world_size()
         # The mean over the ranks is the gradient of the joined batch.
         jacobian.factor /= ranks
-        vector = aggregate(self.aggregator, jacobian, self._scale(), apart=True)
+        vector = aggregate(self.aggregator, jacobian, loss_scale(self.base), apart=True)
         parts = jacobian.split(vector * ranks)
         features = [feature for feature in self._features.features[0] if feature.requires_grad]
         pairs = zip(features, parts, jacobian.used, strict=True)
@@ -224,18 +224,13 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         if self.on == FEATURES:
             plain += self.roles.shared
         average_gradients(trained(list(dict.fromkeys(plain))))
-        for param, gradient in self.sums.take(self._scale()).items():
+        for param, gradient in self.sums.take(loss_scale(self.base)).items():
             param.grad = gradient
 
     def _scaled(self, loss: Tensor) -> Tensor:
         """The loss times the loss scale."""
         scaler = getattr(self.base, 'loss_scaler', None)
         return loss if scaler is None else scaler.scale(loss)
-
-    def _scale(self) -> float:
-        """The loss scale."""
-        scaler = getattr(self.base, 'loss_scaler', None)
-        return 1.0 if scaler is None else float(scaler.get_scale())
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""

@@ -7,7 +7,7 @@ from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
 from mmgradsplit.optim.aggregation.gradient_sums import GradientSum
-from mmgradsplit.optim.gradients import average_gradients, trained
+from mmgradsplit.optim.gradients import average_gradients, loss_scale, trained
 from mmgradsplit.utils import unwrapped
 
 from .drop_grad import DropGrad
@@ -89,9 +89,7 @@ class TaskUpdate:
         self.sums.add(self.task, {p: grad for p, grad in found.items() if grad is not None})
         self._clear_sources()
         if steps:
-            scaler = getattr(wrapper, 'loss_scaler', None)
-            scale = 1.0 if scaler is None else float(scaler.get_scale())
-            for param, gradient in self.sums.take(scale).items():
+            for param, gradient in self.sums.take(loss_scale(wrapper)).items():
                 param.grad = gradient
             wrapper.step()
             wrapper.zero_grad()
