@@ -18,7 +18,9 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['mmgradsplit', 'mmgradsplit.*']),
-    package_data={'mmgradsplit': ['**/*.json']},
+    # Through the links of .mim: configs, tools and model-index.yml, where OpenMMLab's mim looks.
+    package_data={'mmgradsplit': ['**/*.json', '.mim/**/*', '.mim/*']},
+    entry_points={'console_scripts': ['mmgradsplit = mmgradsplit.cli:main']},
     python_requires='>=3.10',
     # The toolboxes (mmengine, mmcv, mmdet, mmseg, mmpretrain, mmpose) are left out on purpose: two
     # families of distributions provide them under the same import names (upstream's mmcv, ... and
@@ -31,6 +33,7 @@ setup(
         'packaging>=23',
         'rich>=13',
         'scipy>=1.10',
+        'shtab>=1.7',
         'torch>=2.1',
         'torchvision>=0.16',
     ],

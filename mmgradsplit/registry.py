@@ -4,11 +4,16 @@ Building a config by type name imports the room named here.
 """
 
 from mmengine import registry as mmengine_registry
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry
+
+# So that mmengine resolves _base_ = 'mmgradsplit::gradsplit/r50gn_4task.py' in anyone's config.
+MODULE2PACKAGE.setdefault('mmgradsplit', 'mmgradsplit')
 
 
 def _child(parent: Registry, *rooms: str) -> Registry:
-    locations = [f'mmgradsplit.{room}' for room in rooms]
+    # mmengine wants a location, also where nothing of ours has to be imported.
+    locations = [f'mmgradsplit.{room}' for room in rooms or ('registry',)]
     return Registry(parent.name, parent=parent, scope='mmgradsplit', locations=locations)
 
 

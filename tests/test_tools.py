@@ -114,7 +114,7 @@ def test_what_amtl_refers_to_is_needed_for_training_alone(
     with pytest.raises(
         FileNotFoundError, match=r"weighting\.references: '.*/not_run' for 'add/acc"
     ):
-        run_tool('train.py', config, '--work-dir', tmp_path / 'none')
+        run_tool('train.py', config, '--work-dir', tmp_path / 'none', '--debug')
 
     # By another method, in place of the config's.
     run_tool('train.py', config, '--work-dir', run, '--method', 'uw', '--no-validate')

@@ -1,50 +1,6 @@
-"""Compare multi-task optimisation methods on a config: argument parsing, then one call."""
+"""The command ``mmgradsplit compare-methods`` as a script."""
 
-import argparse
-
-from mmgradsplit.apis.command_line import add_cfg_options, add_many_trainings
-from mmgradsplit.studies import compare_methods
-
-
-def parse_args() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description='Train the single-task networks of a multi-task config, and the network of all '
-        'tasks by each method, and show metrics and delta_m with their spread over the seeds. '
-        'Start again to go on after a stop, or with more methods or seeds.'
-    )
-    parser.add_argument('config', help='config file of a multi-task network')
-    parser.add_argument('--out', required=True, help='folder of the results')
-    parser.add_argument(
-        '--methods',
-        nargs='+',
-        metavar='METHOD',
-        help='names out of configs/_base_/methods, such as uniform pcgrad amtl, or method files '
-        '(default: all of them)',
-    )
-    parser.add_argument(
-        '--metrics',
-        nargs='+',
-        metavar='TASK/METRIC',
-        help='what delta_m is made of (default: what val_cfg.references names, else --accuracies); '
-        'a lower value is better where val_cfg.references says so',
-    )
-    parser.add_argument(
-        '--accuracies',
-        nargs='+',
-        metavar='TASK/METRIC',
-        help='the accuracy in percent of each task, for methods that follow it, such as amtl '
-        "(default: the config's accuracies, else what delta_m is made of, where higher is better)",
-    )
-    add_many_trainings(parser, repeat=3)
-    add_cfg_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Compare."""
-    compare_methods(**vars(parse_args()))
-
+from mmgradsplit.cli import run_command
 
 if __name__ == '__main__':
-    main()
+    run_command('compare-methods')

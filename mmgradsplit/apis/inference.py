@@ -44,9 +44,8 @@ def load_model(
         FileNotFoundError: If the config or the checkpoint is not there.
         ValueError: If the config's model is not a MultiTaskModel.
     """
-    for kind, file in (('config file', config), ('checkpoint', checkpoint)):
-        if isinstance(file, str | Path) and '://' not in str(file) and not Path(file).is_file():
-            raise FileNotFoundError(f"no {kind} '{file}'")
+    if checkpoint is not None and '://' not in str(checkpoint) and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
     cfg = prepare(config, work_dir='work_dirs')  # nothing is written there
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)

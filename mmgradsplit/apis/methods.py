@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
-import mmgradsplit
+from mmgradsplit.config_files import CONFIGS
 from mmgradsplit.engine.loops import JointTrainLoop
 from mmgradsplit.functional import by_task
 from mmgradsplit.optim import AutocastOptimWrapper, MultiTaskOptimWrapper, Weighting
@@ -16,7 +16,7 @@ from mmgradsplit.optim.weightings import weighting_class, weighting_needs
 from mmgradsplit.registry import LOOPS, OPTIM_WRAPPERS
 from mmgradsplit.utils import did_you_mean
 
-FOLDER = Path(mmgradsplit.__file__).parent.parent / 'configs' / '_base_' / 'methods'
+FOLDER = CONFIGS / '_base_' / 'methods'
 # What stays of a config's optimizer wrapper under another method.
 KEPT = ('optimizer', 'paramwise_cfg', 'accumulative_counts', 'clip_grad', 'base')
 # What of it says how a network is split, whatever the relations.
@@ -121,7 +121,7 @@ def _give_relations(cfg: Config, name: str) -> None:
     if wrapper.relations is None:
         raise ValueError(
             f"the method '{name}' needs the relations between the tasks: set relations in the "
-            f'config to a JSON file (tools/estimate_relations.py measures them), a matrix, or '
+            f'config to a JSON file (`mmgradsplit estimate-relations` measures them), a matrix, or '
             f"'none'"
         )
 

@@ -14,6 +14,8 @@ from mmengine.dist import is_distributed
 from mmengine.optim import OptimWrapper
 from torch import distributed
 
+from mmgradsplit.config_files import find_config
+
 from .methods import is_mixed, is_ours, use_method, wrapper_class
 from .tasks import select_tasks
 
@@ -37,7 +39,8 @@ def prepare(
     The config's ``tasks``, where it is given, chooses tasks out of all that it defines.
 
     Args:
-        config: Config file, or a config, which is left as it is.
+        config: Config file, or a name as for :func:`~mmgradsplit.config_files.find_config`, or a
+            config, which is left as it is.
         work_dir: Where logs and checkpoints go. By default the config's ``work_dir``, else
             ``work_dirs/<name of the config file>``, with ``_<method>`` where ``method`` is given,
             here or in the config.
@@ -48,17 +51,10 @@ def prepare(
 
     Raises:
         FileNotFoundError: If there is no such config file.
-        ValueError: If there is no name for the working directory, or ``tasks``, the method or
-            a key of ``optim_wrapper`` does not fit.
+        ValueError: If the file is no valid config, there is no name for the working directory, or
+            ``tasks``, the method or a key of ``optim_wrapper`` does not fit.
     """
-    if isinstance(config, Config):
-        cfg = copy.deepcopy(config)
-    else:
-        if not Path(config).is_file():
-            raise FileNotFoundError(
-                f"no config file '{config}'; those of the project are below configs/"
-            )
-        cfg = Config.fromfile(config)
+    cfg = copy.deepcopy(config) if isinstance(config, Config) else _read_config(config)
     options = dict(cfg_options or {})
     if method is not None:
         # A method reads the config, such as its relations; its own keys come after it.
@@ -84,6 +80,18 @@ def prepare(
         # work dir and checkpoints.
         select_tasks(cfg, cfg.get('tasks') or cfg.model.get('order') or list(cfg.model.tasks))
     return cfg
+
+
+def _read_config(config: str | Path) -> Config:
+    file = find_config(config)
+    try:
+        return Config.fromfile(file)
+    except (OSError, ImportError):
+        raise  # a missing base or module: their messages name it
+    except Exception as error:  # whatever the Python in a config file raises
+        raise ValueError(
+            f"the config '{file}' cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 def run_name(cfg: Config) -> str:

@@ -107,7 +107,7 @@ class Market1501Attributes(Market1501):
             raise FileNotFoundError(
                 f'Market1501Attributes: no annotation file {self.ann_file}: put the published '
                 "market_attribute.mat there, or set ann_file to it; a drawn data set's is written "
-                'by tools/dataset_converters/pedestrians.py (draw it again where it is older).'
+                'by `mmgradsplit draw pedestrians` (draw it again where it is older).'
             )
         try:
             content = scipy.io.loadmat(self.ann_file, simplify_cells=True)

@@ -1,48 +1,6 @@
-"""Angles between gradients under several allocators: argument parsing, then one call."""
+"""The command ``mmgradsplit gradient-angles`` as a script."""
 
-import argparse
-
-from mmgradsplit.analysis import gradient_angles
-from mmgradsplit.apis.command_line import add_cfg_options, add_device
-
-
-def parse_args() -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        description='Measure the angles between task gradients, and between successive steps, with '
-        'full task training, STA and ISTA.'
-    )
-    parser.add_argument('config', help='config file of joint training')
-    parser.add_argument(
-        'checkpoint', nargs='?', help='weights (default: the network as training starts with it)'
-    )
-    parser.add_argument(
-        '--allocators',
-        nargs='+',
-        default=['FullTask', 'STA', 'ISTA'],
-        metavar='NAME[:SIZE]',
-        help='such as STA, or STA:2 for two tasks a sample (default: FullTask STA ISTA)',
-    )
-    parser.add_argument(
-        '--modules',
-        nargs='+',
-        help="modules of the backbone, such as layer4 or 'layer?.0' (default: the whole backbone)",
-    )
-    parser.add_argument('--batches', type=int, default=100, help='number of batches')
-    parser.add_argument('--samples', type=int, help="samples of a batch (default: the config's)")
-    parser.add_argument(
-        '--seed', type=int, help="seed of batches and allocations (default: the config's)"
-    )
-    parser.add_argument('--out', default='angles', help='folder for numbers and picture')
-    add_device(parser)
-    add_cfg_options(parser)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Measure."""
-    gradient_angles(**vars(parse_args()))
-
+from mmgradsplit.cli import run_command
 
 if __name__ == '__main__':
-    main()
+    run_command('gradient-angles')

@@ -1,11 +1,6 @@
-"""Draw the demo data set: arguments, then one call."""
+"""The command ``mmgradsplit draw pedestrians`` as a script."""
 
-from mmgradsplit.apis.command_line import draw_by_command
-from mmgradsplit.synthetic.pedestrians import make_pedestrians
+from mmgradsplit.cli import run_command
 
 if __name__ == '__main__':
-    draw_by_command(
-        make_pedestrians,
-        'pedestrians in the formats of PA-100K, Market-1501, MPII and LIP',
-        'data/pedestrians',
-    )
+    run_command('draw', 'pedestrians')

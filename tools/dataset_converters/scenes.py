@@ -1,11 +1,6 @@
-"""Draw the indoor scenes: arguments, then one call."""
+"""The command ``mmgradsplit draw scenes`` as a script."""
 
-from mmgradsplit.apis.command_line import draw_by_command
-from mmgradsplit.synthetic.scenes import make_scenes
+from mmgradsplit.cli import run_command
 
 if __name__ == '__main__':
-    draw_by_command(
-        make_scenes,
-        'rooms with segmentation, depth and surface normals, as NYUv2 has them',
-        'data/scenes',
-    )
+    run_command('draw', 'scenes')

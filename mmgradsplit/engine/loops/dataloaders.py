@@ -79,7 +79,7 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
     if root and '://' not in root and not Path(root).exists():
         raise FileNotFoundError(
             f"{key}.dataset.data_root: no folder '{root}'; put the data there (see the README), "
-            f'make the demo data with tools/dataset_converters, or set the key'
+            f'draw it with `mmgradsplit draw`, or set the key'
         )
     with _empty_said(f'{key}.dataset'):
         loader = runner.build_dataloader(

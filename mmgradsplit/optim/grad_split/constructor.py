@@ -70,7 +70,7 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
         if options.get('relations') is None:
             raise ValueError(
                 'optim_wrapper.relations is missing: it says which tasks may train whose filters. '
-                'Give a JSON file of relations (tools/estimate_relations.py measures them) or a '
+                'Give a JSON file of relations (`mmgradsplit estimate-relations` measures them), a '
                 "matrix, 'all' for the multi-head baseline, or 'none' for each group by its own "
                 'task alone'
             )

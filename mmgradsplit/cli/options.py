@@ -1,26 +1,50 @@
-"""Options that several tools have."""
+"""Options that several commands have."""
 
 import argparse
-import inspect
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
-from mmengine.config import DictAction
 
-from mmgradsplit.synthetic.made import DONE
+class ConfigOptions(argparse.Action):
+    """mmengine's ``DictAction``, imported when the option is met: it takes as long as torch."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Add KEY=VALUE pairs to the dictionary of the option."""
+        from mmengine.config import DictAction
+
+        DictAction(self.option_strings, self.dest, nargs='+')(
+            parser, namespace, values, option_string
+        )
+
+
+def add_config(parser: argparse.ArgumentParser, what: str = '') -> None:
+    """Add the argument ``config``.
+
+    Args:
+        parser: The command's.
+        what: Of what it is the config, where not every config will do.
+    """
+    parser.add_argument(
+        'config', help=f'config file{what}, or a name that `mmgradsplit configs` lists'
+    )
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, of: str = 'the config') -> None:
     """Add ``--cfg-options KEY=VALUE ...``.
 
     Args:
-        parser: The tool's.
+        parser: The command's.
         of: Whose keys they are, and an example.
     """
     parser.add_argument(
         '--cfg-options',
         nargs='+',
-        action=DictAction,
+        action=ConfigOptions,
         metavar='KEY=VALUE',
         help=f'override keys of {of}',
     )
@@ -51,7 +75,7 @@ def add_many_trainings(parser: argparse.ArgumentParser, repeat: int) -> None:
     """Add ``--repeat``, ``--gpus``, ``--processes`` and ``--amp``, for many trainings at once.
 
     Args:
-        parser: The tool's.
+        parser: The command's.
         repeat: Number of seeds by default.
     """
     parser.add_argument(
@@ -74,7 +98,7 @@ def add_launcher(parser: argparse.ArgumentParser, doing: str, script: str) -> No
     """Add ``--launcher``, and the rank that torchrun's predecessor passes.
 
     Args:
-        parser: The tool's.
+        parser: The command's.
         doing: What is distributed.
         script: The script that starts the processes.
     """
@@ -85,24 +109,3 @@ def add_launcher(parser: argparse.ArgumentParser, doing: str, script: str) -> No
         help=f'how the processes of distributed {doing} are started; see {script}',
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-
-
-def draw_by_command(draw: Callable[..., Path], what: str, out: str) -> None:
-    """Read the arguments of a function that draws a data set from the command line, and draw.
-
-    Args:
-        draw: Draws into the folder ``out``; its other arguments are whole numbers.
-        what: What it draws.
-        out: Default of ``--out``.
-    """
-    parser = argparse.ArgumentParser(
-        description=f'Draw {what}.', formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument('--out', default=out, help='folder to write')
-    for name, parameter in inspect.signature(draw).parameters.items():
-        if name != 'out':
-            flag = '--' + name.replace('_', '-')
-            parser.add_argument(flag, type=int, default=parameter.default, metavar='N', help=' ')
-    arguments = vars(parser.parse_args())
-    drawn_before = Path(arguments['out'], DONE).is_file()
-    print(f'The data set is in {draw(**arguments)}{", drawn before" if drawn_before else ""}.')
