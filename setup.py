@@ -32,6 +32,7 @@ setup(
         'numpy>=1.24',
         'packaging>=23',
         'rich>=13',
+        'safetensors>=0.4',
         'scipy>=1.10',
         'shtab>=1.7',
         'torch>=2.1',

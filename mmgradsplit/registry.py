@@ -23,7 +23,9 @@ WEIGHT_INITIALIZERS = _child(mmengine_registry.WEIGHT_INITIALIZERS)
 OPTIM_WRAPPERS = _child(mmengine_registry.OPTIM_WRAPPERS, 'optim')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS, 'optim')
 LOOPS = _child(mmengine_registry.LOOPS, 'engine')
-HOOKS = _child(mmengine_registry.HOOKS, 'engine', 'analysis', 'visualization.panel_hook')
+HOOKS = _child(
+    mmengine_registry.HOOKS, 'engine', 'analysis', 'visualization.panel_hook', 'apis.start_weights'
+)
 DATASETS = _child(mmengine_registry.DATASETS, 'datasets')
 DATA_SAMPLERS = _child(mmengine_registry.DATA_SAMPLERS, 'datasets')
 TRANSFORMS = _child(mmengine_registry.TRANSFORMS, 'datasets')

@@ -17,6 +17,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.apis.start_weights import load_parts, parts_to_load
 from mmgradsplit.optim import Weighting, build_weighting
 from mmgradsplit.registry import MODELS
 from mmgradsplit.utils import config_name, seed_all, write_json
@@ -158,7 +159,10 @@ def _model(cfg: Config, checkpoint: str | Path | None, seed: int) -> tuple[Any, 
         return model, content.get('optimizer', {}).get('weighting')
     with _few_words():
         model.init_weights()
-    if cfg.get('load_from'):
+    parts = parts_to_load(cfg)
+    if parts is not None:
+        load_parts(model, parts)
+    elif cfg.get('load_from'):
         load_checkpoint(model, str(cfg.load_from), map_location='cpu')
     return model, None
 

@@ -39,6 +39,9 @@ def select_tasks(cfg: Config, tasks: Sequence[str]) -> None:
     cfg.model.tasks = {task: cfg.model.tasks[task] for task in tasks}
     cfg.model.order = list(tasks)
     cfg.tasks = list(tasks)
+    if isinstance(cfg.get('load_from'), Mapping):
+        dropped = {*known} - {*tasks}
+        cfg.load_from = {part: file for part, file in cfg.load_from.items() if part not in dropped}
     for key in BY_TASK:
         if cfg.get(key):
             cfg[key] = _reduced(cfg[key], known, tasks)

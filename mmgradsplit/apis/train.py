@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from .checkpoints import is_whole, newest_checkpoint, numbered_checkpoints
 from .preparation import prepare, start_processes, use_mixed_precision
+from .start_weights import parts_to_load
 
 
 def train(
@@ -48,8 +49,15 @@ def train(
     """
     cfg = prepare(config, work_dir, cfg_options, launcher, method)
     if resume is None and cfg.get('resume'):
-        resume = cfg.get('load_from') or 'auto'
+        resume = 'auto' if parts_to_load(cfg) else cfg.get('load_from') or 'auto'
     notices = [_set_start(cfg, resume)]
+    parts = parts_to_load(cfg)
+    if parts is not None:
+        # The Runner knows one file for all; the config that it writes has the hook instead.
+        cfg.load_from = None
+        cfg.custom_hooks = [
+            *(cfg.get('custom_hooks') or []), dict(type='StartWeightsHook', files=parts)
+        ]  # fmt: skip
     if amp:
         use_mixed_precision(cfg)
     if not validate:
