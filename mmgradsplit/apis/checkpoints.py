@@ -1,8 +1,21 @@
-"""Finds the checkpoints of a working directory."""
+"""Finds the checkpoints of a working directory, and reads and writes safetensors."""
 
+import ast
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from mmgradsplit.utils import write_atomically
 
 NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
 
@@ -29,6 +42,18 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
     return max(whole, key=_position, default=None)
 
 
+def config_of(checkpoint: str | Path) -> Config:
+    """The config that a checkpoint holds.
+
+    Raises:
+        ValueError: If it holds none.
+    """
+    meta = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu').get('meta') or {}
+    if not meta.get('cfg'):
+        raise ValueError(f"the checkpoint '{checkpoint}' holds no config: name its config file")
+    return Config.fromstring(meta['cfg'], '.py')
+
+
 def is_whole(path: str | Path) -> bool:
     """Whether a checkpoint was written to its end, where the index of its zip format is."""
     return zipfile.is_zipfile(path)
@@ -37,3 +62,69 @@ def is_whole(path: str | Path) -> bool:
 def _position(path: Path) -> tuple[int, float]:
     match = NUMBERED.fullmatch(path.name)
     return (int(match[1]) if match else -1, path.stat().st_mtime)
+
+
+# ---- safetensors ----
+
+
+@CheckpointLoader.register_scheme(prefixes='', force=True)
+def load_local_file(filename: str, map_location: Any = None) -> Any:
+    """Load a file as mmengine does, and ``.safetensors`` files as well.
+
+    So every way to load weights knows them: ``load_from``, ``init_cfg``, testing, export.
+
+    Args:
+        filename: The file.
+        map_location: As in ``torch.load``.
+
+    Raises:
+        FileNotFoundError: If it is not there.
+    """
+    path = Path(filename).expanduser()
+    if path.suffix != '.safetensors':
+        return load_from_local(filename, map_location)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file '{filename}'")
+    device = str(map_location) if isinstance(map_location, str | torch.device) else 'cpu'
+    with safe_open(path, framework='pt', device=device) as file:
+        state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        texts = file.metadata() or {}
+    # Files of other programs have other texts, or none.
+    meta = _restored(ast.literal_eval(texts[META])) if META in texts else texts
+    return dict(state_dict=state_dict, meta=meta)
+
+
+def save_safetensors(state_dict: Mapping[str, Tensor], meta: Mapping[str, Any], file: Path) -> None:
+    """Write weights without any object that has to be unpickled.
+
+    Args:
+        state_dict: The weights.
+        meta: What :func:`load_local_file` gives back as ``meta``: texts, numbers, arrays, and
+            lists, tuples and dictionaries of them.
+        file: The file.
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
+    # One text, since safetensors writes several in an order that changes.
+    write_atomically(file, save(weights, metadata={META: repr(_plain(meta))}))
+
+
+META, ARRAY = 'mmgradsplit', '__array__'
+
+
+def _plain(value: Any) -> Any:
+    """A value of literals alone."""
+    if isinstance(value, np.ndarray | np.generic):
+        return {ARRAY: value.tolist(), 'dtype': str(value.dtype)}
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else list(value)
+    return value
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        if ARRAY in value:
+            return np.array(value[ARRAY], dtype=value['dtype'])
+        return {key: _restored(each) for key, each in value.items()}
+    return type(value)(map(_restored, value)) if isinstance(value, list | tuple) else value

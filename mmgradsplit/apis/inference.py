@@ -20,18 +20,21 @@ from mmgradsplit.visualization import (
     save_figure,
 )
 
+from .checkpoints import config_of
 from .preparation import prepare
 
 __all__ = ['load_model', 'predict_image', 'predict_to_folder', 'register_sample_maker']
 
 
 def load_model(
-    config: str | Path | Config, checkpoint: str | Path | None = None, device: str | None = None
+    config: str | Path | Config | None,
+    checkpoint: str | Path | None = None,
+    device: str | None = None,
 ) -> nn.Module:
     """Build a config's model and load its weights.
 
     Args:
-        config: Config file, or a config.
+        config: Config file, or a config; None for the one that the checkpoint holds.
         checkpoint: File with the weights; without one, the weights are random.
         device: Such as ``'cuda:0'``; by default a GPU where there is one.
 
@@ -42,10 +45,14 @@ def load_model(
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is not there.
-        ValueError: If the config's model is not a MultiTaskModel.
+        ValueError: If there is no config, or its model is not a MultiTaskModel.
     """
     if checkpoint is not None and '://' not in str(checkpoint) and not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
+    if config is None:
+        if checkpoint is None:
+            raise ValueError('without a checkpoint, a config is needed')
+        config = config_of(checkpoint)
     cfg = prepare(config, work_dir='work_dirs')  # nothing is written there
     init_default_scope(cfg.default_scope)
     model = MODELS.build(cfg.model)

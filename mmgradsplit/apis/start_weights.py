@@ -140,22 +140,17 @@ def read_weights(file: str, part: str) -> dict[str, Tensor]:
         ValueError: If there is none in it.
         OSError: If it cannot be read or downloaded.
     """
-    if file.endswith('.safetensors'):
-        from safetensors.torch import load_file
-
-        content: Any = load_file(file)
-    else:
-        try:
-            content = CheckpointLoader.load_checkpoint(file, map_location='cpu')
-        except (URLError, ConnectionError, TimeoutError) as error:
-            raise OSError(
-                f"load_from.{part}: '{file}' cannot be downloaded ({error}); go online once, or "
-                f'give a file'
-            ) from error
-        except Exception as error:  # whatever unpickling raises
-            raise OSError(
-                f"load_from.{part}: '{file}' is no checkpoint: {type(error).__name__}: {error}"
-            ) from error
+    try:
+        content: Any = CheckpointLoader.load_checkpoint(file, map_location='cpu')
+    except (URLError, ConnectionError, TimeoutError) as error:
+        raise OSError(
+            f"load_from.{part}: '{file}' cannot be downloaded ({error}); go online once, or give "
+            f'a file'
+        ) from error
+    except Exception as error:  # whatever unpickling raises
+        raise OSError(
+            f"load_from.{part}: '{file}' is no checkpoint: {type(error).__name__}: {error}"
+        ) from error
     for key in NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     'test': 'measure a checkpoint on the test sets',
     'predict': 'draw what a checkpoint predicts of images',
     'export': 'write a task as config and checkpoint of its own toolbox',
+    'publish': 'make a checkpoint ready for other people, with a model card',
     'configs': 'list the configs that come with mmgradsplit',
     'draw': 'draw a data set, so that nothing has to be downloaded',
     'estimate-relations': 'measure how the tasks of a config change each other',

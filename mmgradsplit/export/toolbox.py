@@ -65,7 +65,7 @@ def export_task(
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
-    model: Any = load_model(config or config_of(checkpoint), checkpoint, 'cpu')
+    model: Any = load_model(config, checkpoint, 'cpu')
     if task not in model.tasks:
         known = list(model.tasks)
         raise ValueError(
@@ -101,18 +101,6 @@ def export_task(
     meta = dict(dataset_meta=model.dataset_meta.get(task, {}), mmgradsplit_version=__version__)
     save_checkpoint(dict(meta=meta, state_dict=plain.weights), str(files[1]))
     return ExportedTask(files[0], files[1], notes)
-
-
-def config_of(checkpoint: str | Path) -> Config:
-    """The config that a checkpoint holds.
-
-    Raises:
-        ValueError: If it holds none.
-    """
-    meta = torch.load(checkpoint, map_location='cpu', weights_only=False).get('meta', {})
-    if not meta.get('cfg'):
-        raise ValueError(f"the checkpoint '{checkpoint}' holds no config: name one by --config")
-    return Config.fromstring(meta['cfg'], '.py')
 
 
 def _compare(model: Any, task: str, plain: PlainModel, size: tuple[int, int]) -> None:
