@@ -7,6 +7,8 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+import mmgradsplit  # noqa: F401  (mends imports, so it comes before what the tests import)
+
 
 @pytest.fixture(autouse=True, scope='session')
 def impatient() -> Iterator[None]:

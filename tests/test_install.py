@@ -3,9 +3,8 @@
 import os
 import re
 import runpy
-import subprocess
 import sys
-from importlib import import_module, metadata, util
+from importlib import metadata, util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,26 +15,10 @@ from mmengine.registry import MODELS
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mmgradsplit import __version__, _versions
+from mmgradsplit import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLBOXES = r'(onedl-)?mm(engine|cv|det|detection|seg|segmentation|pretrain|pose)\b.*'
-MAINTAINED = {
-    'onedl-mmengine': '0.10.12',
-    'onedl-mmcv': '2.3.6',
-    'onedl-mmdetection': '3.5.1',
-    'onedl-mmsegmentation': '1.4.2',
-    'onedl-mmpretrain': '1.3.6',
-    'mmpose': '1.3.2',
-}
-UPSTREAM = {
-    'mmengine': '0.10.7',
-    'mmcv': '2.1.0',
-    'mmdet': '3.3.0',
-    'mmsegmentation': '1.2.2',
-    'mmpretrain': '1.2.0',
-    'mmpose': '1.3.2',
-}
 
 
 def requirements(name: str) -> list[Requirement]:
@@ -191,106 +174,3 @@ def test_compilers_fit_into_the_memory(
         pages = {'SC_PAGE_SIZE': 2**12, 'SC_PHYS_PAGES': gigabytes * 2**18}
         monkeypatch.setattr(os, 'sysconf', pages.get)
         assert installer.jobs() == jobs
-
-
-# Checks at import ---------------------------------------------------------------------------------
-
-
-def pretend(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> None:
-    def version(name: str) -> str:
-        if name not in installed:
-            raise metadata.PackageNotFoundError(name)
-        return installed[name]
-
-    monkeypatch.setattr(_versions.metadata, 'version', version)
-    monkeypatch.setattr(_versions, 'BINARIES', ())
-
-
-@pytest.mark.parametrize('family', [MAINTAINED, UPSTREAM])
-def test_both_families_will_do(family: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, family)
-    _versions.check_environment()
-
-
-def test_missing_toolboxes_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, {k: v for k, v in MAINTAINED.items() if k not in ('onedl-mmcv', 'mmpose')})
-    with pytest.raises(ImportError, match=r'needs onedl-mmcv, mmpose, not installed.*make install'):
-        _versions.check_environment()
-
-
-@pytest.mark.parametrize(
-    ('family', 'changed', 'sentence'),
-    [
-        (MAINTAINED, {'onedl-mmengine': '0.9.1'}, 'mmengine >= 0.10.3.*0.9.1 is installed'),
-        (MAINTAINED, {'mmpose': '2.0.0'}, "mmpose >= 1.3.*pip install 'mmpose>=1.3,<1.4'"),
-        (UPSTREAM, {'mmcv': '2.2.0'}, r"mmcv >= 2.1, < 2.2 with mmdet 3.3.0.*'mmcv>=2.1,<2.2'"),
-        (UPSTREAM, {'onedl-mmcv': '2.3.6'}, 'onedl-mmcv and mmcv are both installed'),
-    ],
-)
-def test_versions_that_do_not_fit(
-    family: dict[str, str],
-    changed: dict[str, str],
-    sentence: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    pretend(monkeypatch, {**family, **changed})
-    with pytest.raises(ImportError, match=sentence) as caught:
-        _versions.check_environment()
-    assert '\n' not in str(caught.value)
-
-
-# The messages are those that the broken packages give.
-@pytest.mark.parametrize(
-    ('module', 'error', 'sentence'),
-    [
-        (
-            'torchvision',
-            RuntimeError('operator torchvision::nms does not exist'),
-            r'torchvision is missing or was built for another torch.*torch==',
-        ),
-        (
-            'mmcv._ext',
-            ImportError('_ext.so: undefined symbol: _ZN3c104cuda9SetDeviceEi'),
-            r'another torch than the installed torch \d.*--no-build-isolation (onedl-)?mmcv ',
-        ),
-        (
-            'mmcv._ext',
-            ModuleNotFoundError("No module named 'mmcv._ext'"),
-            r"mmcv's compiled ops are missing",
-        ),
-        (
-            'xtcocotools._mask',
-            ValueError('numpy.dtype size changed, may indicate binary incompatibility.\nmore'),
-            r'another NumPy than the installed NumPy \d.*--no-binary xtcocotools',
-        ),
-    ],
-)
-def test_binaries_that_do_not_load(
-    module: str, error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(name: str) -> ModuleType:
-        if name == module:
-            raise error
-        return import_module(name)
-
-    monkeypatch.setattr(_versions, 'import_module', broken)
-    with pytest.raises(ImportError, match=sentence) as caught:
-        _versions.check_environment()
-    assert '\n' not in str(caught.value)
-    assert str(error).splitlines()[0] in str(caught.value)
-    assert caught.value.__suppress_context__
-
-
-def test_a_user_reads_the_sentence_last(tmp_path: Path) -> None:
-    error = 'operator torchvision::nms does not exist'
-    (tmp_path / 'torchvision.py').write_text(f'raise RuntimeError({error!r})')
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    result = subprocess.run(
-        [sys.executable, '-c', 'import mmgradsplit'],
-        env=dict(os.environ, PYTHONPATH=path),
-        capture_output=True,
-        text=True,
-    )
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith('ImportError: torchvision is missing or was built for another torch')
-    assert result.stderr.count(error) == 1
