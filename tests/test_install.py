@@ -4,6 +4,7 @@ import os
 import re
 import runpy
 import sys
+from collections.abc import Callable
 from importlib import metadata, util
 from pathlib import Path
 from types import ModuleType
@@ -71,14 +72,6 @@ def test_the_installed_environment_is_the_pinned_one() -> None:
     assert {name: metadata.version(name) for name in pins(python)} == pins(python)
 
 
-def test_ops_are_compiled_against_the_torch_and_numpy_that_are_installed() -> None:
-    rules = (ROOT / 'pyproject.toml').read_text()
-    built_for = re.search(r'onedl-mmcv = \["torch==([\d.]+)"', rules)
-    assert built_for and built_for[1] == pins('3.11.7')['torch']
-    built_for = re.search(r'xtcocotools = \["numpy==([\d.]+)"', rules)
-    assert built_for and built_for[1] == pins('3.11.7')['numpy']
-
-
 # The package --------------------------------------------------------------------------------------
 
 
@@ -104,31 +97,55 @@ def test_mmengine_finds_the_scope() -> None:
 # The installer ------------------------------------------------------------------------------------
 
 
-def test_second_call_installs_nothing(
+@pytest.fixture
+def call(
     installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[bool]]:
+    """Calls the installer with options; returns whether mmcv's ops were compiled each time."""
+    calls: list[bool] = []
+    monkeypatch.setattr(installer, 'check_compiler', lambda ops: None)
+    monkeypatch.setattr(installer, 'install', lambda venv, ops: calls.append(ops))
+
+    def main(*options: str) -> list[bool]:
+        monkeypatch.setattr(sys, 'argv', ['install.py', '--venv', str(tmp_path), *options])
+        calls.clear()
+        installer.main()
+        return list(calls)
+
+    return main
+
+
+def test_second_call_installs_nothing(call: Callable[..., list[bool]]) -> None:
+    assert call() == [False]
+    assert call() == []
+    assert call('--ops', '0') == []
+
+
+def test_an_environment_remembers_whether_ops_are_compiled(
+    call: Callable[..., list[bool]], installer: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[Path] = []
-    monkeypatch.setattr(installer, 'install', calls.append)
-    monkeypatch.setattr(sys, 'argv', ['install.py', '--venv', str(tmp_path)])
-    installer.main()
-    installer.main()
-    assert calls == [tmp_path]
-    monkeypatch.setenv('FORCE_CUDA', '1')
-    installer.main()
-    assert calls == [tmp_path, tmp_path]
+    assert call('--ops', '1') == [True]
+    assert call() == call('--ops', '') == call('--ops', '1') == []
+    with monkeypatch.context() as changed:  # other pins
+        changed.setattr(sys, 'version', '3.12.9')
+        assert call() == [True]
+    assert call('--ops', '0') == [False]
+    assert call() == []
 
 
 def test_an_installation_that_fails_is_tried_again(
-    installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., list[bool]], installer: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(venv: Path) -> None:
+    def fail(venv: Path, ops: bool) -> None:
         installer.run([sys.executable, '-c', 'raise SystemExit(3)'])
 
-    monkeypatch.setattr(installer, 'install', fail)
-    monkeypatch.setattr(sys, 'argv', ['install.py', '--venv', str(tmp_path)])
-    for _ in range(2):
-        with pytest.raises(SystemExit, match='install: failed'):
-            installer.main()
+    assert call() == [False]
+    with monkeypatch.context() as broken:
+        broken.setattr(installer, 'install', fail)
+        for _ in range(2):
+            with pytest.raises(SystemExit, match='install: failed'):
+                call('--ops', '1')
+    assert call() == [True]
 
 
 def test_fingerprint_follows_every_file_that_decides(
@@ -138,14 +155,15 @@ def test_fingerprint_follows_every_file_that_decides(
     monkeypatch.setattr(installer, 'ROOT', tmp_path)
     for name in installer.INPUTS:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    seen = {installer.fingerprint()}
+    seen = {installer.fingerprint(False)}
     for name in installer.INPUTS:
         with (tmp_path / name).open('a') as file:
             file.write('# changed\n')
-        seen.add(installer.fingerprint())
+        seen.add(installer.fingerprint(False))
+    seen.add(installer.fingerprint(True))
     monkeypatch.setattr(sys, 'version', '3.12.9')
-    seen.add(installer.fingerprint())
-    assert len(seen) == len(installer.INPUTS) + 2
+    seen.add(installer.fingerprint(False))
+    assert len(seen) == len(installer.INPUTS) + 3
 
 
 @pytest.mark.parametrize('version', [(3, 9, 18), (3, 13, 0)])
@@ -157,13 +175,53 @@ def test_other_pythons_are_refused(
         installer.check_python()
 
 
-def test_a_missing_compiler_or_header_is_named(
+@pytest.mark.parametrize(
+    ('ops', 'python', 'sentence'),
+    [
+        (True, (3, 10), r"mmcv's ops are compiled.*C\+\+ compiler \(nowhere\) and no Python\.h"),
+        (False, (3, 12), r'xtcocotools.* Python 3.12, is compiled.*no C compiler \(nowhere\)'),
+        (False, (3, 11), None),
+        (False, (3, 10), None),
+    ],
+)
+def test_a_compiler_is_asked_for_where_something_is_compiled(
+    ops: bool,
+    python: tuple[int, int],
+    sentence: str | None,
+    installer: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ('CC', 'CXX'):
+        monkeypatch.setenv(variable, 'nowhere -O2')
+    monkeypatch.setattr(installer.sysconfig, 'get_paths', lambda: {'include': str(tmp_path)})
+    monkeypatch.setattr(sys, 'version_info', (*python, 1))
+    if sentence is None:
+        installer.check_compiler(ops)
+    else:
+        with pytest.raises(SystemExit, match=sentence):
+            installer.check_compiler(ops)
+
+
+def test_compiled_ops_are_kept_by_torch_and_cuda(
     installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv('CXX', 'no-such-compiler -O2')
-    monkeypatch.setattr(installer.sysconfig, 'get_paths', lambda: {'include': str(tmp_path)})
-    with pytest.raises(SystemExit, match=r'C\+\+ compiler \(no-such-compiler\) and no Python\.h'):
-        installer.check_compiler()
+    monkeypatch.setenv('PATH', str(tmp_path))
+    for name in ('CUDA_HOME', 'CUDA_PATH'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(tmp_path / 'none'))
+    options, variables = installer.build_options(), installer.build_environment(tmp_path)
+    assert f'onedl-mmcv:torch={pins("3.11.7")["torch"]}' in options
+    assert 'onedl-mmcv:nvcc=' in options
+    assert variables['CUDA_VISIBLE_DEVICES'] == '' and 'FORCE_CUDA' not in variables
+    (tmp_path / 'bin').mkdir()
+    (tmp_path / 'bin/nvcc').touch(0o755)
+    for name, folder in (('CUDA_HOME', tmp_path), ('PATH', tmp_path / 'bin')):
+        with monkeypatch.context() as toolkit:
+            toolkit.setenv(name, str(folder))
+            assert f'onedl-mmcv:nvcc={tmp_path}/bin/nvcc' in installer.build_options()
+            variables = installer.build_environment(tmp_path)
+            assert variables['FORCE_CUDA'] == '1' and 'CUDA_VISIBLE_DEVICES' not in variables
 
 
 def test_compilers_fit_into_the_memory(

@@ -22,11 +22,12 @@ MMCV = 'onedl-mmcv'
 OLDEST, NEWEST = (3, 10), (3, 12)
 # What decides which packages are installed: when one of these changes, the next call installs.
 INPUTS = ['requirements.txt', 'pyproject.toml', 'setup.py', 'tools/install.py']
+DEFAULT_CUDA_HOME = '/usr/local/cuda'
 BYTES_PER_COMPILER = 3 * 2**30  # the largest of mmcv's sources takes 2 GB to compile
 
 
 def fingerprint(ops: bool) -> str:
-    """Hash of everything that decides what is installed, and at its end whether ops are compiled."""
+    """Hash of everything that decides what is installed; at its end, whether with mmcv's ops."""
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())
@@ -46,15 +47,16 @@ def check_python() -> None:
 def check_compiler(ops: bool) -> None:
     """Exit with a sentence if something is compiled here, and cannot be."""
     if ops:
-        what, variable, default = "mmcv's ops are", 'CXX', 'c++'
+        what, variable, default, language = "mmcv's ops are", 'CXX', 'c++', 'C++'
     elif sys.version_info[:2] == (3, 12):
-        what, variable, default = 'xtcocotools, which has no wheel for Python 3.12, is', 'CC', 'cc'
+        what = 'xtcocotools, which has no wheel for Python 3.12, is'
+        variable, default, language = 'CC', 'cc', 'C'
     else:
         return
     missing = []
     compiler = os.getenv(variable, default).split()[0]
     if shutil.which(compiler) is None:
-        missing.append(f'{variable.replace("XX", "++").replace("CC", "C")} compiler ({compiler})')
+        missing.append(f'{language} compiler ({compiler})')
     if not Path(sysconfig.get_paths()['include'], 'Python.h').is_file():
         missing.append('Python.h for Python {}.{}'.format(*sys.version_info[:2]))
     if missing:
@@ -66,10 +68,11 @@ def check_compiler(ops: bool) -> None:
 
 def find_cuda() -> str:
     """Path of the CUDA compiler by which mmcv's ops can be compiled; empty without one."""
-    for home in (os.getenv('CUDA_HOME'), os.getenv('CUDA_PATH'), '/usr/local/cuda'):
-        if home and Path(home, 'bin', 'nvcc').is_file():
-            return str(Path(home, 'bin', 'nvcc'))
-    return shutil.which('nvcc') or ''
+    # Where torch looks for it, in torch's order.
+    homes = [os.getenv('CUDA_HOME'), os.getenv('CUDA_PATH')]
+    places = [os.path.join(home, 'bin') for home in homes if home]
+    places += [os.environ['PATH'], os.path.join(DEFAULT_CUDA_HOME, 'bin')]
+    return shutil.which('nvcc', path=os.pathsep.join(places)) or ''
 
 
 def jobs() -> int:
@@ -151,7 +154,7 @@ def main() -> None:
     check_python()
     stamp = venv / 'installed'
     last = stamp.read_text() if stamp.is_file() else ''
-    compiled = arguments.ops == '1' or not arguments.ops and last.endswith('ops=1')
+    compiled = arguments.ops == '1' or (not arguments.ops and last.endswith('ops=1'))
     wanted = fingerprint(compiled)
     if last == wanted:
         return

@@ -145,6 +145,6 @@ def test_mmpretrain_imports_beside_transformers_5(tmp_path: Path) -> None:
     (tmp_path / 'transformers-5.24.0.dist-info').mkdir()
     metadata = 'Metadata-Version: 2.1\nName: transformers\nVersion: 5.24.0\n'
     (tmp_path / 'transformers-5.24.0.dist-info/METADATA').write_text(metadata)
-    code = 'import mmgradsplit, mmpretrain.models as m; print(m.ResNet.__name__, hasattr(m, "Blip2Caption"))'
-    result = in_a_new_python(code, tmp_path)
+    code = 'print(models.ResNet.__name__, hasattr(models, "Blip2Caption"))'
+    result = in_a_new_python('import mmgradsplit, mmpretrain.models as models; ' + code, tmp_path)
     assert result.stdout.split()[-2:] == ['ResNet', 'False'], result.stderr
