@@ -22,14 +22,6 @@ COMPILED = sys.modules['mmcv._ext'] is not mmcv_ops
 ROIS = [[0, 1.2, 0.7, 9.3, 8.1], [1, 0, 0, 15.9, 11.9], [1, 3.5, 2.5, 6.25, 11], [0, 9, 4, 30, 20]]
 
 
-@pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all of mmcv.ops call the stand-in, also where compiled ops are there."""
-    for name, module in list(sys.modules.items()):
-        if name.startswith('mmcv.ops.') and hasattr(module, 'ext_module'):
-            monkeypatch.setattr(module, 'ext_module', mmcv_ops)
-
-
 def boxes_and_scores(number: int = 60) -> tuple[Tensor, Tensor]:
     start = torch.rand(number, 2) * 40
     return torch.cat([start, start + 5 + torch.rand(number, 2) * 30], 1), torch.rand(number)
