@@ -203,25 +203,50 @@ def test_a_compiler_is_asked_for_where_something_is_compiled(
             installer.check_compiler(ops)
 
 
-def test_compiled_ops_are_kept_by_torch_and_cuda(
-    installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def toolkit(installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of a CUDA toolkit, on a machine that has no other and no GPU."""
     monkeypatch.setenv('PATH', str(tmp_path))
-    for name in ('CUDA_HOME', 'CUDA_PATH'):
+    for name in ('CUDA_HOME', 'TORCH_CUDA_ARCH_LIST'):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(tmp_path / 'none'))
-    options, variables = installer.build_options(), installer.build_environment(tmp_path)
-    assert f'onedl-mmcv:torch={pins("3.11.7")["torch"]}' in options
-    assert 'onedl-mmcv:nvcc=' in options
+    monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(tmp_path / 'default'))
+    for name in ('toolkit/bin/nvcc', 'toolkit/include/cuda.h'):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True)
+        file.touch(0o755)
+    return tmp_path / 'toolkit'
+
+
+def test_without_a_toolkit_ops_are_compiled_for_the_cpu(
+    installer: ModuleType, toolkit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f'onedl-mmcv:torch={pins("3.11.7")["torch"]}' in installer.build_options()
+    assert 'onedl-mmcv:cuda=' in installer.build_options()
+    variables = installer.build_environment(Path('/venv'))
+    assert variables['PATH'].split(os.pathsep)[0] == '/venv/bin'
     assert variables['CUDA_VISIBLE_DEVICES'] == '' and 'FORCE_CUDA' not in variables
-    (tmp_path / 'bin').mkdir()
-    (tmp_path / 'bin/nvcc').touch(0o755)
-    for name, folder in (('CUDA_HOME', tmp_path), ('PATH', tmp_path / 'bin')):
-        with monkeypatch.context() as toolkit:
-            toolkit.setenv(name, str(folder))
-            assert f'onedl-mmcv:nvcc={tmp_path}/bin/nvcc' in installer.build_options()
-            variables = installer.build_environment(tmp_path)
-            assert variables['FORCE_CUDA'] == '1' and 'CUDA_VISIBLE_DEVICES' not in variables
+    monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(toolkit))
+    monkeypatch.setenv('CUDA_HOME', '')
+    assert installer.find_cuda() == ''
+
+
+@pytest.mark.parametrize('place', ['CUDA_HOME', 'PATH', 'wrapper', 'default'])
+def test_with_a_toolkit_ops_are_compiled_for_cuda(
+    place: str, installer: ModuleType, toolkit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place == 'wrapper':  # a script elsewhere, from which the folder cannot be told
+        monkeypatch.setenv('PATH', str(toolkit.parent / 'bin'))
+        (toolkit.parent / 'bin').mkdir()
+        (toolkit.parent / 'bin/nvcc').touch(0o755)
+    elif place != 'default':
+        monkeypatch.setenv(place, str(toolkit / 'bin' if place == 'PATH' else toolkit))
+    if place in ('wrapper', 'default'):
+        monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(toolkit))
+    assert f'onedl-mmcv:cuda={toolkit}' in installer.build_options()
+    variables = installer.build_environment(Path('/venv'))
+    assert (variables['FORCE_CUDA'], variables['CUDA_HOME']) == ('1', str(toolkit))
+    assert variables['TORCH_CUDA_ARCH_LIST'] == '7.5+PTX'
+    assert 'CUDA_VISIBLE_DEVICES' not in variables
 
 
 def test_compilers_fit_into_the_memory(

@@ -67,12 +67,16 @@ def check_compiler(ops: bool) -> None:
 
 
 def find_cuda() -> str:
-    """Path of the CUDA compiler by which mmcv's ops can be compiled; empty without one."""
-    # Where torch looks for it, in torch's order.
-    homes = [os.getenv('CUDA_HOME'), os.getenv('CUDA_PATH')]
-    places = [os.path.join(home, 'bin') for home in homes if home]
-    places += [os.environ['PATH'], os.path.join(DEFAULT_CUDA_HOME, 'bin')]
-    return shutil.which('nvcc', path=os.pathsep.join(places)) or ''
+    """Folder of the CUDA toolkit by which mmcv's ops can be compiled; empty without one."""
+    nvcc = shutil.which('nvcc')
+    homes = [str(Path(nvcc).resolve().parent.parent)] if nvcc else []
+    homes += [DEFAULT_CUDA_HOME]
+    # What is said counts alone: an empty CUDA_HOME compiles for the CPU.
+    for home in [os.environ['CUDA_HOME']] if 'CUDA_HOME' in os.environ else homes:
+        headers = [*Path(home).glob('include/cuda.h'), *Path(home).glob('targets/*/include/cuda.h')]
+        if home and Path(home, 'bin', 'nvcc').is_file() and headers:
+            return home
+    return ''
 
 
 def jobs() -> int:
@@ -131,16 +135,22 @@ def build_options() -> list:
     options = ['--no-build-isolation-package', MMCV]
     # No build reads these. uv keeps the compiled wheel under them, so that another torch or CUDA
     # never meets a stale one ("undefined symbol").
-    for setting in ('torch=' + torch.group(1), 'nvcc=' + find_cuda()):
+    for setting in ('torch=' + torch.group(1), 'cuda=' + find_cuda()):
         options += ['--config-settings-package', MMCV + ':' + setting]
     return options
 
 
 def build_environment(venv: Path) -> dict:
-    """Variables that the build of mmcv reads: for CUDA where its compiler is, seen GPU or not."""
-    path = str(ROOT / venv / 'bin') + os.pathsep + os.environ['PATH']  # ninja
-    cuda = {'FORCE_CUDA': '1'} if find_cuda() else {'CUDA_VISIBLE_DEVICES': ''}
-    return dict(cuda, PATH=path, MAX_JOBS=os.getenv('MAX_JOBS', str(jobs())))
+    """Variables that the build of mmcv reads: for CUDA where its toolkit is, GPU or not."""
+    path = str(venv / 'bin') + os.pathsep + os.environ['PATH']  # ninja
+    environment = {'PATH': path, 'MAX_JOBS': os.getenv('MAX_JOBS', str(jobs()))}
+    cuda = find_cuda()
+    if not cuda:
+        return dict(environment, CUDA_VISIBLE_DEVICES='')
+    if shutil.which('nvidia-smi') is None:
+        # Without a GPU torch does not know for which to compile. These run on all newer ones, too.
+        environment['TORCH_CUDA_ARCH_LIST'] = os.getenv('TORCH_CUDA_ARCH_LIST', '7.5+PTX')
+    return dict(environment, CUDA_HOME=cuda, FORCE_CUDA='1')
 
 
 def main() -> None:
