@@ -1,10 +1,11 @@
 """Stands for ``mmcv._ext`` where mmcv's ops are not compiled, on CPU and CUDA alike.
 
 The functions have the names and the calling convention of mmcv's extension: the Python of mmcv.ops
-allocates the results, and these functions write into them. They are computed by torchvision, by
-mmcv's own PyTorch form, or are written out here. Every other op can be looked up, as ``mmcv.ops``
-does when it is imported, and raises one sentence when it is called. docs/installation.md says what
-each was compared with.
+allocates the results, and these functions write into them. It hands over tensors by position,
+buffers of the compiled ops among them (``_``), and all else by name. They are computed by
+torchvision, by mmcv's own PyTorch form, or are written out here. Every other op can be looked up,
+as ``mmcv.ops`` does when it is imported, and raises one sentence when it is called.
+docs/installation.md says what each was compared with.
 """
 
 from functools import partial
@@ -137,64 +138,48 @@ def _overlaps(box: Tensor, others: Tensor, offset: int = 0) -> Tensor:
 # Regions of interest ------------------------------------------------------------------------------
 
 
-_ROI_ALIGN = ('spatial_scale', 'aligned_height', 'aligned_width')
-
-
-def roi_align_forward(
-    input: Tensor, rois: Tensor, output: Tensor, argmax_y: Tensor, argmax_x: Tensor, **options: Any
-) -> None:
+def roi_align_forward(*tensors: Tensor, **options: Any) -> None:
     """RoIAlign by averages (``pool_mode`` 1), by torchvision."""
     if options['pool_mode'] != 1:
         _not_compiled("roi_align with pool_mode='max'")
-    sizes = [options[name] for name in _ROI_ALIGN]
-    output.copy_(
-        _torchvision.roi_align(input, rois, *sizes, options['sampling_ratio'], options['aligned'])
-    )
+    input, rois, output, _, _ = tensors
+    output.copy_(_torchvision.roi_align(input, rois, *_roi_align(options)))
 
 
-def roi_align_backward(
-    grad_output: Tensor,
-    rois: Tensor,
-    argmax_y: Tensor,
-    argmax_x: Tensor,
-    grad_input: Tensor,
-    **options: Any,
-) -> None:
+def roi_align_backward(*tensors: Tensor, **options: Any) -> None:
     """Gradient of RoIAlign by averages with respect to the features, by torchvision."""
-    sizes = [*(options[name] for name in _ROI_ALIGN), *grad_input.shape]
-    backward = _torchvision._roi_align_backward
-    grad_input.copy_(
-        backward(grad_output, rois, *sizes, options['sampling_ratio'], options['aligned'])
-    )
+    grad_output, rois, _, _, grad_input = tensors
+    arguments = _roi_align(options)
+    arguments[3:3] = grad_input.shape
+    grad_input.copy_(_torchvision._roi_align_backward(grad_output, rois, *arguments))
+
+
+def _roi_align(options: dict[str, Any]) -> list[Any]:
+    """Options of RoIAlign in torchvision's order."""
+    names = ('spatial_scale', 'aligned_height', 'aligned_width', 'sampling_ratio', 'aligned')
+    return [options[name] for name in names]
 
 
 def roi_pool_forward(
-    input: Tensor,
-    rois: Tensor,
-    output: Tensor,
-    argmax: Tensor,
-    pooled_height: int,
-    pooled_width: int,
-    spatial_scale: float,
+    *tensors: Tensor, pooled_height: int, pooled_width: int, spatial_scale: float
 ) -> None:
     """Maxima in the bins of each region; torchvision's rounds the regions, mmcv's does not."""
+    input, rois, output, argmax = tensors
     height, width = input.shape[2:]
     start = rois[:, 1:3] * spatial_scale
     bins = rois.new_tensor([pooled_width, pooled_height])
     size = ((rois[:, 3:] + 1) * spatial_scale - start) / bins
     steps = torch.arange(max(pooled_width, pooled_height), device=rois.device)[:, None, None]
-    limits = rois.new_tensor([width, height])
-    low = (steps * size + start).floor().clamp(min=0)
-    high = ((steps + 1) * size + start).ceil().minimum(limits)
-    # Borders by region, step and axis, as whole numbers on the CPU: one copy for all of them.
-    borders = torch.stack([low, high], dim=-1).transpose(0, 1).long().tolist()
+    # Borders by step, region, axis and end; a region without an area has no bins.
+    borders = torch.stack([(steps * size + start).floor(), ((steps + 1) * size + start).ceil()], -1)
+    borders = borders.clamp(min=0).minimum(rois.new_tensor([[width], [height]]))
+    borders *= (size > 0).all(1)[:, None, None]
+    images, places = rois[:, 0].long().tolist(), borders.transpose(0, 1).long().tolist()
     output.zero_()
     argmax.fill_(-1)
-    for region, (image, steps_of_region) in enumerate(
-        zip(rois[:, 0].long().tolist(), borders, strict=True)
-    ):
+    for region, (image, place) in enumerate(zip(images, places, strict=True)):
         for row, column in product(range(pooled_height), range(pooled_width)):
-            (left, right), (top, bottom) = steps_of_region[column][0], steps_of_region[row][1]
+            (left, right), (top, bottom) = place[column][0], place[row][1]
             window = input[image, :, top:bottom, left:right]
             if window.numel():
                 output[region, :, row, column], index = window.flatten(1).max(1)
@@ -256,16 +241,9 @@ def softmax_focal_loss_forward(
     output.copy_(-factor * (1 - p) ** gamma * p.log())
 
 
-def softmax_focal_loss_backward(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor,
-    buff: Tensor,
-    grad_input: Tensor,
-    gamma: float,
-    alpha: float,
-) -> None:
+def softmax_focal_loss_backward(*tensors: Tensor, gamma: float, alpha: float) -> None:
     """Derivative of the softmax focal loss with respect to the logits."""
+    input, target, weight, buff, grad_input = tensors
     p, factor = _of_target(input, target, weight, alpha)
     q = (1 - p).clamp(min=torch.finfo(p.dtype).tiny)  # gamma - 1 may be negative
     buff.copy_(factor * (gamma * q ** (gamma - 1) * p * p.log() - (1 - p) ** gamma))
@@ -290,40 +268,24 @@ _PLAIN = ('dH', 'dW', 'padH', 'padW', 'dilationH', 'dilationW', 'group', 'deform
 _MODULATED = ('stride_h', 'stride_w', 'pad_h', 'pad_w', 'dilation_h', 'dilation_w', *_PLAIN[6:])
 
 
-def deform_conv_forward(
-    input: Tensor, weight: Tensor, offset: Tensor, output: Tensor, *buffers: Tensor, **sizes: int
-) -> None:
+def deform_conv_forward(*tensors: Tensor, **sizes: int) -> None:
     """Deformable convolution, by torchvision."""
+    input, weight, offset, output, _, _ = tensors
     output.copy_(_torchvision.deform_conv2d(*_plain(input, weight, offset, sizes)))
 
 
-def deform_conv_backward_input(
-    input: Tensor,
-    offset: Tensor,
-    grad_output: Tensor,
-    grad_input: Tensor,
-    grad_offset: Tensor,
-    weight: Tensor,
-    *buffers: Tensor,
-    **sizes: int,
-) -> None:
+def deform_conv_backward_input(*tensors: Tensor, **sizes: int) -> None:
     """Gradient of deformable convolution with respect to features and offsets."""
+    input, offset, grad_output, grad_input, grad_offset, weight, _ = tensors
     arguments = _plain(input, weight, offset, sizes)
     gradients = _torchvision._deform_conv2d_backward(grad_output, *arguments)
     grad_input.copy_(gradients[0])
     grad_offset.copy_(gradients[2])
 
 
-def deform_conv_backward_parameters(
-    input: Tensor,
-    offset: Tensor,
-    grad_output: Tensor,
-    grad_weight: Tensor,
-    *buffers: Tensor,
-    scale: float,
-    **sizes: int,
-) -> None:
+def deform_conv_backward_parameters(*tensors: Tensor, scale: float, **sizes: int) -> None:
     """Gradient of deformable convolution with respect to the weight, of which only shape counts."""
+    input, offset, grad_output, grad_weight, _, _ = tensors
     arguments = _plain(input, grad_weight, offset, sizes)
     gradients = _torchvision._deform_conv2d_backward(grad_output, *arguments)
     grad_weight.copy_(gradients[1] * scale)
@@ -335,81 +297,45 @@ def _plain(input: Tensor, weight: Tensor, offset: Tensor, sizes: dict[str, int])
     return [input, weight, offset, mask, bias, *(sizes[name] for name in _PLAIN), False]
 
 
-def modulated_deform_conv_forward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    output: Tensor,
-    columns: Tensor,
-    with_bias: bool,
-    **sizes: int,
-) -> None:
+def modulated_deform_conv_forward(*tensors: Tensor, with_bias: bool, **sizes: int) -> None:
     """Modulated deformable convolution, by torchvision."""
+    input, weight, bias, _, offset, mask, output, _ = tensors
     bias = bias if with_bias else weight.new_zeros(len(weight))
     arguments = (input, weight, offset, mask, bias, *(sizes[name] for name in _MODULATED), True)
     output.copy_(_torchvision.deform_conv2d(*arguments))
 
 
-def modulated_deform_conv_backward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    ones: Tensor,
-    offset: Tensor,
-    mask: Tensor,
-    columns: Tensor,
-    grad_input: Tensor,
-    grad_weight: Tensor,
-    grad_bias: Tensor,
-    grad_offset: Tensor,
-    grad_mask: Tensor,
-    grad_output: Tensor,
-    with_bias: bool,
-    **sizes: int,
-) -> None:
+def modulated_deform_conv_backward(*tensors: Tensor, with_bias: bool, **sizes: int) -> None:
     """Gradients of modulated deformable convolution, by torchvision."""
+    input, weight, bias, _, offset, mask, _, *results, grad_output = tensors
     bias = bias if with_bias else weight.new_zeros(len(weight))
     arguments = (input, weight, offset, mask, bias, *(sizes[name] for name in _MODULATED), True)
     gradients = _torchvision._deform_conv2d_backward(grad_output, *arguments)
-    results = [grad_input, grad_weight, grad_offset, grad_mask, grad_bias]
-    for result, gradient in zip(results[: 4 + with_bias], gradients, strict=False):
+    grad_input, grad_weight, grad_bias, grad_offset, grad_mask = results
+    ordered = [grad_input, grad_weight, grad_offset, grad_mask, *([grad_bias] if with_bias else [])]
+    for result, gradient in zip(ordered, gradients, strict=False):
         result.copy_(gradient)
 
 
 # Multi-scale deformable attention -----------------------------------------------------------------
 
 
-def ms_deform_attn_forward(
-    value: Tensor,
-    shapes: Tensor,
-    starts: Tensor,
-    locations: Tensor,
-    weights: Tensor,
-    im2col_step: int,
-) -> Tensor:
+def ms_deform_attn_forward(*tensors: Tensor, im2col_step: int) -> Tensor:
     """Multi-scale deformable attention by mmcv's own PyTorch form."""
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
+    value, shapes, _, locations, weights = tensors
     return multi_scale_deformable_attn_pytorch(value, shapes.tolist(), locations, weights)
 
 
-def ms_deform_attn_backward(
-    value: Tensor,
-    shapes: Tensor,
-    starts: Tensor,
-    locations: Tensor,
-    weights: Tensor,
-    grad_output: Tensor,
-    *results: Tensor,
-    im2col_step: int,
-) -> None:
+def ms_deform_attn_backward(*tensors: Tensor, im2col_step: int) -> None:
     """Gradients with respect to values, locations and weights, by PyTorch through the same form."""
-    value, locations, weights = (x.detach().requires_grad_() for x in (value, locations, weights))
+    value, shapes, starts, locations, weights, grad_output, *results = tensors
+    inputs = [tensor.detach().requires_grad_() for tensor in (value, locations, weights)]
     with torch.enable_grad():
-        output = ms_deform_attn_forward(value, shapes, starts, locations, weights, im2col_step)
-    gradients = torch.autograd.grad(output, [value, locations, weights], grad_output)
+        value, locations, weights = inputs
+        levels = (shapes, starts)
+        output = ms_deform_attn_forward(value, *levels, locations, weights, im2col_step=im2col_step)
+    gradients = torch.autograd.grad(output, inputs, grad_output)
     for result, gradient in zip(results, gradients, strict=True):
         result.copy_(gradient)

@@ -265,32 +265,23 @@ def test_roi_align_of_a_plane_is_its_value_in_the_middle_of_a_bin(
 
 
 def test_roi_pool_takes_maxima_of_bins(stand_in: None) -> None:
-    features, rois = torch.randn(2, 3, 12, 16), torch.tensor([*ROIS, [0, 90, 90, 99, 99]])
+    beside = [[0, 90, 90, 99, 99], [1, -40, 2, -20, 9], [0, 9, 9, 3, 3]]  # and turned around
+    features, rois = torch.randn(2, 3, 12, 16), torch.tensor([*ROIS, *beside])
     output = mmcv.ops.roi_pool(features, rois, (3, 2), 0.7)
-    assert not output[4].any()  # beside the picture
-    for (image, *corners), pooled in zip(rois.tolist(), output, strict=True):
-        x1, y1, x2, y2 = np.float32(corners) * 0.7 + np.float32([0, 0, 0.7, 0.7])
-        for row, column in product(range(3), range(2)):
-            rows = slice(
-                *np.clip(
-                    [np.floor(y1 + row * (y2 - y1) / 3), np.ceil(y1 + (row + 1) * (y2 - y1) / 3)],
-                    0,
-                    12,
-                ).astype(int)
-            )
-            columns = slice(
-                *np.clip(
-                    [
-                        np.floor(x1 + column * (x2 - x1) / 2),
-                        np.ceil(x1 + (column + 1) * (x2 - x1) / 2),
-                    ],
-                    0,
-                    16,
-                ).astype(int)
-            )
-            window = features[int(image), :, rows, columns]
-            if window.numel():
-                assert torch.equal(pooled[:, row, column], window.amax((1, 2)))
+    assert not output[4:].any()
+
+    def bins(start: float, end: float, number: int) -> list[slice]:
+        borders = np.linspace(np.float32(start) * 0.7, np.float32(end + 1) * 0.7, number + 1)
+        pairs = zip(np.floor(borders[:-1]), np.ceil(borders[1:]), strict=True)
+        return [slice(int(low), int(high)) for low, high in pairs]
+
+    for (image, x1, y1, x2, y2), pooled in zip(ROIS, output, strict=False):
+        for (i, rows), (j, columns) in product(
+            enumerate(bins(y1, y2, 3)), enumerate(bins(x1, x2, 2))
+        ):
+            window = features[image, :, rows, columns]
+            expected = window.amax((1, 2)) if window.numel() else torch.zeros(3)
+            assert torch.equal(pooled[:, i, j], expected)
 
 
 @pytest.mark.parametrize('gamma', [0.0, 0.5, 2.0])
