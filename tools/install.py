@@ -85,9 +85,12 @@ def jobs() -> int:
     return max(1, min(os.cpu_count() or 1, memory // BYTES_PER_COMPILER))
 
 
-def run(command: list, **environment: str) -> None:
-    """Run a command in the project's root; exit with a sentence if it fails."""
-    result = subprocess.run(command, cwd=str(ROOT), env=dict(os.environ, **environment))
+def run(command: list, text: str = '', **environment: str) -> None:
+    """Run a command in the project's root with ``text`` as its input; exit where it fails."""
+    variables = dict(os.environ, **environment)
+    result = subprocess.run(
+        command, cwd=str(ROOT), env=variables, input=text, universal_newlines=True
+    )
     if result.returncode:
         sys.exit('install: failed (see above): ' + ' '.join(map(str, command)))
 
@@ -114,15 +117,16 @@ def install(venv: Path, ops: bool) -> None:
     environment = {'UV_HTTP_TIMEOUT': os.getenv('UV_HTTP_TIMEOUT', '300')}
     # requirements.txt is complete, so nothing is resolved (--no-deps): to resolve, uv would fetch
     # mmcv's source again from registries that forbid caching, and then build it again.
-    pinned = [uv, 'pip', 'install', '--python', python, '--no-deps', '-r', 'requirements.txt']
+    pinned = [uv, 'pip', 'install', '--python', python, '--no-deps', '-r']
     # Both builds of mmcv have the same version, so that one would be taken for the other.
-    uninstall = [uv, 'pip', 'uninstall', '--quiet', '--python', python, MMCV]
-    run(uninstall)
-    run(pinned, **environment)
+    run([uv, 'pip', 'uninstall', '--quiet', '--python', python, MMCV])
     if ops:
+        text = (ROOT / 'requirements.txt').read_text()
+        others = '\n'.join(line for line in text.splitlines() if not line.startswith(MMCV))
+        run(pinned + ['-'], others, **environment)
         run([uv, 'pip', 'install', '--quiet', '--python', python, 'ninja', 'psutil'])
-        run(uninstall)
-        run(pinned + build_options(), **environment, **build_environment(venv))
+        environment.update(build_environment(venv))
+    run(pinned + ['requirements.txt'] + (build_options() if ops else []), **environment)
     editable = ['--no-deps', '--no-build-isolation', '--editable', '.']
     run([uv, 'pip', 'install', '--quiet', '--python', python] + editable)
     run([python, '-c', 'import mmgradsplit, mmcv.ops, xtcocotools.mask'])
