@@ -88,9 +88,7 @@ def jobs() -> int:
 def run(command: list, text: str = '', **environment: str) -> None:
     """Run a command in the project's root with ``text`` as its input; exit where it fails."""
     variables = dict(os.environ, **environment)
-    result = subprocess.run(
-        command, cwd=str(ROOT), env=variables, input=text, universal_newlines=True
-    )
+    result = subprocess.run(command, cwd=str(ROOT), env=variables, input=text, text=True)
     if result.returncode:
         sys.exit('install: failed (see above): ' + ' '.join(map(str, command)))
 
