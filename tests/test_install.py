@@ -210,7 +210,7 @@ def toolkit(installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in ('CUDA_HOME', 'TORCH_CUDA_ARCH_LIST'):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(tmp_path / 'default'))
-    for name in ('toolkit/bin/nvcc', 'toolkit/include/cuda.h'):
+    for name in ('toolkit/bin/nvcc', 'toolkit/include/cusparse.h'):
         file = tmp_path / name
         file.parent.mkdir(parents=True)
         file.touch(0o755)
@@ -226,7 +226,11 @@ def test_without_a_toolkit_ops_are_compiled_for_the_cpu(
     assert variables['PATH'].split(os.pathsep)[0] == '/venv/bin'
     assert variables['CUDA_VISIBLE_DEVICES'] == '' and 'FORCE_CUDA' not in variables
     monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(toolkit))
-    monkeypatch.setenv('CUDA_HOME', '')
+    with monkeypatch.context() as said:
+        said.setenv('CUDA_HOME', '')
+        assert installer.find_cuda() == ''
+    assert installer.find_cuda() == str(toolkit)
+    (toolkit / 'include/cusparse.h').unlink()  # nvcc alone
     assert installer.find_cuda() == ''
 
 

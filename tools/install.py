@@ -73,8 +73,10 @@ def find_cuda() -> str:
     homes += [DEFAULT_CUDA_HOME]
     # What is said counts alone: an empty CUDA_HOME compiles for the CPU.
     for home in [os.environ['CUDA_HOME']] if 'CUDA_HOME' in os.environ else homes:
-        headers = [*Path(home).glob('include/cuda.h'), *Path(home).glob('targets/*/include/cuda.h')]
-        if home and Path(home, 'bin', 'nvcc').is_file() and headers:
+        # torch's headers include those of its libraries, which a toolkit of nvcc alone has not.
+        headers = [Path(home, 'include'), *Path(home).glob('targets/*/include')]
+        whole = any(Path(folder, 'cusparse.h').is_file() for folder in headers)
+        if home and Path(home, 'bin', 'nvcc').is_file() and whole:
             return home
     return ''
 
@@ -172,11 +174,10 @@ def main() -> None:
         return
     check_compiler(compiled)
     started = time.time()
-    print(
-        f'install: into {venv}; the first time on a machine this downloads 3 GB'
-        + (" and compiles mmcv's ops, 10 to 20 minutes on two cores" if compiled else ''),
-        flush=True,
-    )
+    print(f'install: into {venv}; the first time on a machine this downloads 3 GB', flush=True)
+    if compiled:
+        device = 'CUDA by ' + find_cuda() if find_cuda() else 'CPU alone (no whole CUDA toolkit)'
+        print(f"install: mmcv's ops are compiled for {device}, which takes a while", flush=True)
     if stamp.is_file():  # from here on, what was installed is not there as a whole
         stamp.write_text(f'ops={compiled:d}')
     install(venv, compiled)
