@@ -1,6 +1,7 @@
 # Every target first makes the environment (.venv), where the last one is out of date; see tools/install.py.
 PYTHON ?= python3
 VENV ?= .venv
+OPS ?=
 RUN = $(VENV)/bin/python
 SOURCES = $(shell find mmgradsplit tests tools configs -name '*.py' -o -name '*.json')
 DEMO_CONFIG ?= configs/gradsplit/r18gn_4task_demo.py
@@ -20,8 +21,8 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
 	@echo 'PYTHON=python3.11 chooses the Python; DEMO_ARGS=... goes to tools/train.py, TEST_ARGS=... to pytest'
 
-install:  ## make the environment: pinned packages, compiled ops, the project
-	@$(PYTHON) tools/install.py --venv $(VENV)
+install:  ## make the environment: pinned packages and the project; OPS=1 compiles mmcv's ops, OPS=0 goes back
+	@$(PYTHON) tools/install.py --venv $(VENV) --ops "$(OPS)"
 
 # PASSIVE: threads that wait leave their core to the loader workers, which share it here.
 demo: install  ## draw the demo data set and train four tasks on it with GradSplit

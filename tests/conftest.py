@@ -1,11 +1,15 @@
 """What all tests share: a fixed seed, no formatting of configs, no scope left behind."""
 
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 from unittest import mock
 
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+
+import mmgradsplit  # noqa: F401  (mends imports, so it comes before what the tests import)
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -31,3 +35,12 @@ def scope() -> Iterator[None]:
     """Forget the default scope that a Runner of the test leaves behind."""
     yield
     DefaultScope._instance_dict.clear()
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all of mmcv.ops call our stand-in, also where compiled ops are there."""
+    import_module('mmcv.ops')
+    for name, module in list(sys.modules.items()):
+        if name.startswith('mmcv.ops.') and hasattr(module, 'ext_module'):
+            monkeypatch.setattr(module, 'ext_module', import_module('mmgradsplit.compat.mmcv_ops'))

@@ -1,12 +1,10 @@
 """A fifth task, mmdet's detector, is one task config and two lines (docs/add_a_task.md)."""
 
-import json
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
+from fixtures_detection import write_coco
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
@@ -37,22 +35,7 @@ def with_two_lines_more(folder: Path) -> Config:
 
 @pytest.fixture
 def coco(tmp_path: Path) -> Path:
-    """A COCO set of four pictures with one bright person each."""
-    (tmp_path / 'images').mkdir()
-    rng = np.random.default_rng(0)
-    images, annotations = [], []
-    for i in range(1, 5):
-        picture = np.full((128, 128, 3), 60, np.uint8)
-        x, y = (int(v) for v in rng.integers(10, 50, 2))
-        picture[y : y + 60, x : x + 40] = 220
-        cv2.imwrite(str(tmp_path / 'images' / f'{i}.jpg'), picture)
-        images.append(dict(id=i, file_name=f'{i}.jpg', width=128, height=128))
-        box = dict(id=i, image_id=i, category_id=1, bbox=[x, y, 40, 60], area=2400, iscrowd=0)
-        annotations.append(box)
-    categories = [dict(id=1, name='person')]
-    content = dict(images=images, annotations=annotations, categories=categories)
-    (tmp_path / 'coco.json').write_text(json.dumps(content))
-    return tmp_path
+    return write_coco(tmp_path, 'person')
 
 
 def test_a_detector_is_a_fifth_task(coco: Path) -> None:

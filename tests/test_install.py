@@ -3,9 +3,9 @@
 import os
 import re
 import runpy
-import subprocess
 import sys
-from importlib import import_module, metadata, util
+from collections.abc import Callable
+from importlib import metadata, util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,26 +16,10 @@ from mmengine.registry import MODELS
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from mmgradsplit import __version__, _versions
+from mmgradsplit import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLBOXES = r'(onedl-)?mm(engine|cv|det|detection|seg|segmentation|pretrain|pose)\b.*'
-MAINTAINED = {
-    'onedl-mmengine': '0.10.12',
-    'onedl-mmcv': '2.3.6',
-    'onedl-mmdetection': '3.5.1',
-    'onedl-mmsegmentation': '1.4.2',
-    'onedl-mmpretrain': '1.3.6',
-    'mmpose': '1.3.2',
-}
-UPSTREAM = {
-    'mmengine': '0.10.7',
-    'mmcv': '2.1.0',
-    'mmdet': '3.3.0',
-    'mmsegmentation': '1.2.2',
-    'mmpretrain': '1.2.0',
-    'mmpose': '1.3.2',
-}
 
 
 def requirements(name: str) -> list[Requirement]:
@@ -88,14 +72,6 @@ def test_the_installed_environment_is_the_pinned_one() -> None:
     assert {name: metadata.version(name) for name in pins(python)} == pins(python)
 
 
-def test_ops_are_compiled_against_the_torch_and_numpy_that_are_installed() -> None:
-    rules = (ROOT / 'pyproject.toml').read_text()
-    built_for = re.search(r'onedl-mmcv = \["torch==([\d.]+)"', rules)
-    assert built_for and built_for[1] == pins('3.11.7')['torch']
-    built_for = re.search(r'xtcocotools = \["numpy==([\d.]+)"', rules)
-    assert built_for and built_for[1] == pins('3.11.7')['numpy']
-
-
 # The package --------------------------------------------------------------------------------------
 
 
@@ -121,31 +97,55 @@ def test_mmengine_finds_the_scope() -> None:
 # The installer ------------------------------------------------------------------------------------
 
 
-def test_second_call_installs_nothing(
+@pytest.fixture
+def call(
     installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., list[bool]]:
+    """Calls the installer with options; returns whether mmcv's ops were compiled each time."""
+    calls: list[bool] = []
+    monkeypatch.setattr(installer, 'check_compiler', lambda ops: None)
+    monkeypatch.setattr(installer, 'install', lambda venv, ops: calls.append(ops))
+
+    def main(*options: str) -> list[bool]:
+        monkeypatch.setattr(sys, 'argv', ['install.py', '--venv', str(tmp_path), *options])
+        calls.clear()
+        installer.main()
+        return list(calls)
+
+    return main
+
+
+def test_second_call_installs_nothing(call: Callable[..., list[bool]]) -> None:
+    assert call() == [False]
+    assert call() == []
+    assert call('--ops', '0') == []
+
+
+def test_an_environment_remembers_whether_ops_are_compiled(
+    call: Callable[..., list[bool]], installer: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[Path] = []
-    monkeypatch.setattr(installer, 'install', calls.append)
-    monkeypatch.setattr(sys, 'argv', ['install.py', '--venv', str(tmp_path)])
-    installer.main()
-    installer.main()
-    assert calls == [tmp_path]
-    monkeypatch.setenv('FORCE_CUDA', '1')
-    installer.main()
-    assert calls == [tmp_path, tmp_path]
+    assert call('--ops', '1') == [True]
+    assert call() == call('--ops', '') == call('--ops', '1') == []
+    with monkeypatch.context() as changed:  # other pins
+        changed.setattr(sys, 'version', '3.12.9')
+        assert call() == [True]
+    assert call('--ops', '0') == [False]
+    assert call() == []
 
 
 def test_an_installation_that_fails_is_tried_again(
-    installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    call: Callable[..., list[bool]], installer: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(venv: Path) -> None:
+    def fail(venv: Path, ops: bool) -> None:
         installer.run([sys.executable, '-c', 'raise SystemExit(3)'])
 
-    monkeypatch.setattr(installer, 'install', fail)
-    monkeypatch.setattr(sys, 'argv', ['install.py', '--venv', str(tmp_path)])
-    for _ in range(2):
-        with pytest.raises(SystemExit, match='install: failed'):
-            installer.main()
+    assert call() == [False]
+    with monkeypatch.context() as broken:
+        broken.setattr(installer, 'install', fail)
+        for _ in range(2):
+            with pytest.raises(SystemExit, match='install: failed'):
+                call('--ops', '1')
+    assert call() == [True]
 
 
 def test_fingerprint_follows_every_file_that_decides(
@@ -155,14 +155,15 @@ def test_fingerprint_follows_every_file_that_decides(
     monkeypatch.setattr(installer, 'ROOT', tmp_path)
     for name in installer.INPUTS:
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
-    seen = {installer.fingerprint()}
+    seen = {installer.fingerprint(False)}
     for name in installer.INPUTS:
         with (tmp_path / name).open('a') as file:
             file.write('# changed\n')
-        seen.add(installer.fingerprint())
+        seen.add(installer.fingerprint(False))
+    seen.add(installer.fingerprint(True))
     monkeypatch.setattr(sys, 'version', '3.12.9')
-    seen.add(installer.fingerprint())
-    assert len(seen) == len(installer.INPUTS) + 2
+    seen.add(installer.fingerprint(False))
+    assert len(seen) == len(installer.INPUTS) + 3
 
 
 @pytest.mark.parametrize('version', [(3, 9, 18), (3, 13, 0)])
@@ -174,13 +175,82 @@ def test_other_pythons_are_refused(
         installer.check_python()
 
 
-def test_a_missing_compiler_or_header_is_named(
-    installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ('ops', 'python', 'sentence'),
+    [
+        (True, (3, 10), r"mmcv's ops are compiled.*C\+\+ compiler \(nowhere\) and no Python\.h"),
+        (False, (3, 12), r'xtcocotools.* Python 3.12, is compiled.*no C compiler \(nowhere\)'),
+        (False, (3, 11), None),
+        (False, (3, 10), None),
+    ],
+)
+def test_a_compiler_is_asked_for_where_something_is_compiled(
+    ops: bool,
+    python: tuple[int, int],
+    sentence: str | None,
+    installer: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv('CXX', 'no-such-compiler -O2')
+    for variable in ('CC', 'CXX'):
+        monkeypatch.setenv(variable, 'nowhere -O2')
     monkeypatch.setattr(installer.sysconfig, 'get_paths', lambda: {'include': str(tmp_path)})
-    with pytest.raises(SystemExit, match=r'C\+\+ compiler \(no-such-compiler\) and no Python\.h'):
-        installer.check_compiler()
+    monkeypatch.setattr(sys, 'version_info', (*python, 1))
+    if sentence is None:
+        installer.check_compiler(ops)
+    else:
+        with pytest.raises(SystemExit, match=sentence):
+            installer.check_compiler(ops)
+
+
+@pytest.fixture
+def toolkit(installer: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder of a CUDA toolkit, on a machine that has no other and no GPU."""
+    monkeypatch.setenv('PATH', str(tmp_path))
+    for name in ('CUDA_HOME', 'TORCH_CUDA_ARCH_LIST'):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(tmp_path / 'default'))
+    for name in ('toolkit/bin/nvcc', 'toolkit/include/cusparse.h'):
+        file = tmp_path / name
+        file.parent.mkdir(parents=True)
+        file.touch(0o755)
+    return tmp_path / 'toolkit'
+
+
+def test_without_a_toolkit_ops_are_compiled_for_the_cpu(
+    installer: ModuleType, toolkit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert f'onedl-mmcv:torch={pins("3.11.7")["torch"]}' in installer.build_options()
+    assert 'onedl-mmcv:cuda=' in installer.build_options()
+    variables = installer.build_environment(Path('/venv'))
+    assert variables['PATH'].split(os.pathsep)[0] == '/venv/bin'
+    assert variables['CUDA_VISIBLE_DEVICES'] == '' and 'FORCE_CUDA' not in variables
+    monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(toolkit))
+    with monkeypatch.context() as said:
+        said.setenv('CUDA_HOME', '')
+        assert installer.find_cuda() == ''
+    assert installer.find_cuda() == str(toolkit)
+    (toolkit / 'include/cusparse.h').unlink()  # nvcc alone
+    assert installer.find_cuda() == ''
+
+
+@pytest.mark.parametrize('place', ['CUDA_HOME', 'PATH', 'wrapper', 'default'])
+def test_with_a_toolkit_ops_are_compiled_for_cuda(
+    place: str, installer: ModuleType, toolkit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place == 'wrapper':  # a script elsewhere, from which the folder cannot be told
+        monkeypatch.setenv('PATH', str(toolkit.parent / 'bin'))
+        (toolkit.parent / 'bin').mkdir()
+        (toolkit.parent / 'bin/nvcc').touch(0o755)
+    elif place != 'default':
+        monkeypatch.setenv(place, str(toolkit / 'bin' if place == 'PATH' else toolkit))
+    if place in ('wrapper', 'default'):
+        monkeypatch.setattr(installer, 'DEFAULT_CUDA_HOME', str(toolkit))
+    assert f'onedl-mmcv:cuda={toolkit}' in installer.build_options()
+    variables = installer.build_environment(Path('/venv'))
+    assert (variables['FORCE_CUDA'], variables['CUDA_HOME']) == ('1', str(toolkit))
+    assert variables['TORCH_CUDA_ARCH_LIST'] == '7.5+PTX'
+    assert 'CUDA_VISIBLE_DEVICES' not in variables
 
 
 def test_compilers_fit_into_the_memory(
@@ -191,106 +261,3 @@ def test_compilers_fit_into_the_memory(
         pages = {'SC_PAGE_SIZE': 2**12, 'SC_PHYS_PAGES': gigabytes * 2**18}
         monkeypatch.setattr(os, 'sysconf', pages.get)
         assert installer.jobs() == jobs
-
-
-# Checks at import ---------------------------------------------------------------------------------
-
-
-def pretend(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str]) -> None:
-    def version(name: str) -> str:
-        if name not in installed:
-            raise metadata.PackageNotFoundError(name)
-        return installed[name]
-
-    monkeypatch.setattr(_versions.metadata, 'version', version)
-    monkeypatch.setattr(_versions, 'BINARIES', ())
-
-
-@pytest.mark.parametrize('family', [MAINTAINED, UPSTREAM])
-def test_both_families_will_do(family: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, family)
-    _versions.check_environment()
-
-
-def test_missing_toolboxes_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    pretend(monkeypatch, {k: v for k, v in MAINTAINED.items() if k not in ('onedl-mmcv', 'mmpose')})
-    with pytest.raises(ImportError, match=r'needs onedl-mmcv, mmpose, not installed.*make install'):
-        _versions.check_environment()
-
-
-@pytest.mark.parametrize(
-    ('family', 'changed', 'sentence'),
-    [
-        (MAINTAINED, {'onedl-mmengine': '0.9.1'}, 'mmengine >= 0.10.3.*0.9.1 is installed'),
-        (MAINTAINED, {'mmpose': '2.0.0'}, "mmpose >= 1.3.*pip install 'mmpose>=1.3,<1.4'"),
-        (UPSTREAM, {'mmcv': '2.2.0'}, r"mmcv >= 2.1, < 2.2 with mmdet 3.3.0.*'mmcv>=2.1,<2.2'"),
-        (UPSTREAM, {'onedl-mmcv': '2.3.6'}, 'onedl-mmcv and mmcv are both installed'),
-    ],
-)
-def test_versions_that_do_not_fit(
-    family: dict[str, str],
-    changed: dict[str, str],
-    sentence: str,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    pretend(monkeypatch, {**family, **changed})
-    with pytest.raises(ImportError, match=sentence) as caught:
-        _versions.check_environment()
-    assert '\n' not in str(caught.value)
-
-
-# The messages are those that the broken packages give.
-@pytest.mark.parametrize(
-    ('module', 'error', 'sentence'),
-    [
-        (
-            'torchvision',
-            RuntimeError('operator torchvision::nms does not exist'),
-            r'torchvision is missing or was built for another torch.*torch==',
-        ),
-        (
-            'mmcv._ext',
-            ImportError('_ext.so: undefined symbol: _ZN3c104cuda9SetDeviceEi'),
-            r'another torch than the installed torch \d.*--no-build-isolation (onedl-)?mmcv ',
-        ),
-        (
-            'mmcv._ext',
-            ModuleNotFoundError("No module named 'mmcv._ext'"),
-            r"mmcv's compiled ops are missing",
-        ),
-        (
-            'xtcocotools._mask',
-            ValueError('numpy.dtype size changed, may indicate binary incompatibility.\nmore'),
-            r'another NumPy than the installed NumPy \d.*--no-binary xtcocotools',
-        ),
-    ],
-)
-def test_binaries_that_do_not_load(
-    module: str, error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(name: str) -> ModuleType:
-        if name == module:
-            raise error
-        return import_module(name)
-
-    monkeypatch.setattr(_versions, 'import_module', broken)
-    with pytest.raises(ImportError, match=sentence) as caught:
-        _versions.check_environment()
-    assert '\n' not in str(caught.value)
-    assert str(error).splitlines()[0] in str(caught.value)
-    assert caught.value.__suppress_context__
-
-
-def test_a_user_reads_the_sentence_last(tmp_path: Path) -> None:
-    error = 'operator torchvision::nms does not exist'
-    (tmp_path / 'torchvision.py').write_text(f'raise RuntimeError({error!r})')
-    path = os.pathsep.join([str(tmp_path), str(ROOT)])
-    result = subprocess.run(
-        [sys.executable, '-c', 'import mmgradsplit'],
-        env=dict(os.environ, PYTHONPATH=path),
-        capture_output=True,
-        text=True,
-    )
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith('ImportError: torchvision is missing or was built for another torch')
-    assert result.stderr.count(error) == 1

@@ -3,6 +3,7 @@
 import inspect
 import re
 import runpy
+import subprocess
 import sys
 from collections import OrderedDict
 from importlib import import_module
@@ -178,3 +179,13 @@ def test_the_traceback_goes_into_the_log_file_of_the_run(
     assert message == f'error: the key is bad\n(the traceback is in {log})\n'
     assert 'Traceback (most recent call last)' in log.read_text()
     assert 'ValueError: the key is bad' in log.read_text()
+
+
+def test_help_and_mistakes_do_not_wait_for_torch() -> None:
+    """It takes seconds to import, and so do the toolboxes."""
+    asked = 'import sys; from mmgradsplit.cli import make_parser; make_parser()'
+    slow = "print(*({'torch', 'mmengine', 'mmcv', 'mmpose', 'matplotlib', 'cv2'} & {*sys.modules}))"
+    result = subprocess.run(
+        [sys.executable, '-c', f'{asked}; {slow}'], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout.strip()) == (0, ''), result.stderr

@@ -4,7 +4,7 @@ Two families of distributions provide the toolboxes under the same import names:
 maintained onedl-*. Either will do, and which one is installed is asked for here alone.
 """
 
-from importlib import import_module, metadata
+from importlib import metadata
 from typing import NamedTuple
 
 from packaging.version import Version
@@ -27,15 +27,13 @@ class Toolbox(NamedTuple):
 
 
 class Binary(NamedTuple):
-    """A compiled module, and why it may fail to load.
+    """Why a compiled module fails to load.
 
     Attributes:
-        module: Import name of the compiled part.
         cause: What a failure means.
         remedy: How to mend it.
     """
 
-    module: str
     cause: str
     remedy: str
 
@@ -52,30 +50,25 @@ TOOLBOXES = (
 OLD_TOOLBOXES = {'mmseg': '1.3', 'mmdet': '3.4'}
 OLD_MMCV_BELOW = '2.2'
 
-BINARIES = (
-    Binary(
-        'torchvision',
-        'torchvision is missing or was built for another torch than the installed {torch}',
+BINARIES = {
+    'torchvision': Binary(
+        'torchvision was built for another torch than the installed {torch}',
         'install the torch and torchvision of one release from one source, for instance '
         'torch==2.11.0 torchvision==0.26.0',
     ),
-    Binary(
-        'mmcv._ext',
-        "mmcv's compiled ops are missing or were built against another torch than the installed "
-        '{torch}',
+    'mmcv._ext': Binary(
+        "mmcv's compiled ops were built against another torch than the installed {torch}",
         'pip install --force-reinstall --no-deps --no-cache-dir --no-build-isolation {mmcv}',
     ),
-    Binary(
-        'xtcocotools._mask',
-        'xtcocotools is missing or was built against another NumPy than the installed {numpy}',
-        'pip install --force-reinstall --no-deps --no-cache-dir --no-binary xtcocotools '
-        '--no-build-isolation xtcocotools (needs cython)',
+    'pycocotools._mask': Binary(
+        'pycocotools was built against another NumPy than the installed {numpy}',
+        'pip install --force-reinstall --no-deps pycocotools',
     ),
-)
+}
 
 
-def check_environment() -> None:
-    """Check the toolboxes' versions and that their compiled parts load.
+def check_versions() -> None:
+    """Check the toolboxes' versions, by what is noted of them at installation.
 
     Raises:
         ImportError: With one sentence on what does not fit and how to mend it.
@@ -90,8 +83,23 @@ def check_environment() -> None:
     versions = {module: _only_version(module, found) for module, found in installed.items()}
     for toolbox in TOOLBOXES:
         _check_range(toolbox, versions)
-    for binary in BINARIES:
-        _check_binary(binary)
+
+
+def sentence_on_binary(module: str, error: Exception) -> str:
+    """Say in one sentence why a compiled module does not load, and how to mend it.
+
+    Args:
+        module: Its import name, a key of ``BINARIES``.
+        error: What its import raised.
+    """
+    names = {
+        'torch': f'torch {metadata.version("torch")}',
+        'numpy': f'NumPy {metadata.version("numpy")}',
+        'mmcv': next(iter(_installed(TOOLBOXES[1]))),
+    }
+    cause, remedy = (text.format(**names) for text in BINARIES[module])
+    first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return f'{cause}: {remedy} ({first_line})'
 
 
 def _installed(toolbox: Toolbox) -> dict[str, str]:
@@ -127,20 +135,3 @@ def _check_range(toolbox: Toolbox, versions: dict[str, Version]) -> None:
             f'{version} is installed: pip install '
             f"'{next(iter(_installed(toolbox)))}>={toolbox.minimum},<{below}'"
         )
-
-
-def _check_binary(binary: Binary) -> None:
-    import_module('torch')  # its libraries must be loaded before what was linked against them
-    try:
-        import_module(binary.module)
-    # RuntimeError: torch misses an operator; ValueError: NumPy's types have another size.
-    except (ImportError, OSError, RuntimeError, ValueError, AttributeError) as error:
-        names = {
-            'torch': f'torch {metadata.version("torch")}',
-            'numpy': f'NumPy {metadata.version("numpy")}',
-            'mmcv': next(iter(_installed(TOOLBOXES[1])), TOOLBOXES[1].distributions[0]),
-        }
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ImportError(
-            f'{binary.cause.format(**names)}: {binary.remedy.format(**names)} ({first_line})'
-        ) from None
