@@ -90,7 +90,7 @@ def load_local_file(filename: str, map_location: Any = None) -> Any:
         state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         texts = file.metadata() or {}
     # Files of other programs have other texts, or none.
-    meta = _restored(ast.literal_eval(texts[META])) if META in texts else texts
+    meta = from_text(texts[META]) if META in texts else texts
     return dict(state_dict=state_dict, meta=meta)
 
 
@@ -105,10 +105,20 @@ def save_safetensors(state_dict: Mapping[str, Tensor], meta: Mapping[str, Any], 
     """
     weights = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
     # One text, since safetensors writes several in an order that changes.
-    write_atomically(file, save(weights, metadata={META: repr(_plain(meta))}))
+    write_atomically(file, save(weights, metadata={META: to_text(meta)}))
 
 
 META, ARRAY = 'mmgradsplit', '__array__'
+
+
+def to_text(meta: Mapping[str, Any]) -> str:
+    """Texts, numbers, arrays, and lists, tuples and dictionaries of them, as one text."""
+    return repr(_plain(meta))
+
+
+def from_text(text: str) -> dict[str, Any]:
+    """What :func:`to_text` made a text of."""
+    return _restored(ast.literal_eval(text))
 
 
 def _plain(value: Any) -> Any:

@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, str] = {
     'train': 'train the network of a config',
     'test': 'measure a checkpoint on the test sets',
     'predict': 'draw what a checkpoint predicts of images',
-    'export': 'write a task as config and checkpoint of its own toolbox',
+    'export': 'write tasks as models of their toolboxes, or as one graph',
     'publish': 'make a checkpoint ready for other people, with a model card',
     'configs': 'list the configs that come with mmgradsplit',
     'draw': 'draw a data set, so that nothing has to be downloaded',

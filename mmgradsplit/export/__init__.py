@@ -1,6 +1,16 @@
-"""What leaves the project: a task as a plain model of its toolbox, a checkpoint for others."""
+"""What leaves the project: plain models of toolboxes, graphs, checkpoints."""
 
+from .graph import ExportedGraph, TaskGraph, export_graph
 from .publish import Published, publish
-from .toolbox import ExportedTask, export_task
+from .toolbox import ExportedTask, export_task, export_tasks
 
-__all__ = ['ExportedTask', 'Published', 'export_task', 'publish']
+__all__ = [
+    'ExportedGraph',
+    'ExportedTask',
+    'Published',
+    'TaskGraph',
+    'export_graph',
+    'export_task',
+    'export_tasks',
+    'publish',
+]

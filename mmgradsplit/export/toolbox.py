@@ -1,6 +1,6 @@
 """One task of a checkpoint as config and checkpoint of its own toolbox."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from mmgradsplit.apis import load_model
 from mmgradsplit.registry import DATA_SAMPLERS, DATASETS, METRICS, MODELS, TRANSFORMS
-from mmgradsplit.utils import did_you_mean
+from mmgradsplit.utils import did_you_mean, write_atomically
 from mmgradsplit.version import __version__
 
 from .parts import own_types, package_name, part_sources, renamed, write_parts
@@ -47,14 +47,28 @@ def export_task(
 ) -> ExportedTask:
     """Write one task as plain config and checkpoint of its own toolbox.
 
-    The toolbox's own tools and inferencers run them where mmgradsplit is not installed. The model
+    As :func:`export_tasks` for a single task.
+    """
+    (exported,) = export_tasks(checkpoint, [task], to, config)
+    return exported
+
+
+def export_tasks(
+    checkpoint: str | Path,
+    tasks: Sequence[str] | None,
+    to: str | Path,
+    config: str | Path | Config | None = None,
+) -> list[ExportedTask]:
+    """Write tasks as plain configs and checkpoints of their own toolboxes.
+
+    The toolboxes' own tools and inferencers run them where mmgradsplit is not installed. Each model
     is built and compared before it is written: on a random image its outputs are those of the
     multi-task network, bit for bit.
 
     Args:
         checkpoint: Of a multi-task network.
-        task: Name of the task.
-        to: Folder for ``TASK.py``, ``TASK.pth`` and, where it needs parts of mmgradsplit, a
+        tasks: Names of the tasks, or None for all.
+        to: Folder for ``TASK.py``, ``TASK.pth`` and, where they need parts of mmgradsplit, a
             package of these.
         config: Config of the network; by default the one that the checkpoint holds.
 
@@ -66,17 +80,29 @@ def export_task(
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
     model: Any = load_model(config, checkpoint, 'cpu')
-    if task not in model.tasks:
-        known = list(model.tasks)
-        raise ValueError(
-            f"--task: the network has no task '{task}', only {known}{did_you_mean(task, known)}"
-        )
-    files = [Path(to, name) for name in (f'{task}.py', f'{task}.pth')]
-    for file in files:
-        if file.exists():
-            raise FileExistsError(f"'{file}' is there already: choose another folder, or remove it")
-    plain = plain_model(model, model.cfg.model, task)
-    _compare(model, task, plain, _size(model.cfg, task))
+    known = list(model.tasks)
+    chosen = known if tasks is None else list(tasks)
+    for task in chosen:
+        if task not in known:
+            hint = did_you_mean(task, known)
+            raise ValueError(f"the network has no task '{task}', only {known}{hint}")
+        for file in _files(to, task):
+            if file.exists():
+                raise FileExistsError(
+                    f"'{file}' is there already: choose another folder, or remove it"
+                )
+    plain = {task: plain_model(model, model.cfg.model, task) for task in chosen}
+    for task in chosen:
+        _compare(model, task, plain[task], _size(model.cfg, task))
+    return [_write(model, task, plain[task], Path(to), Path(checkpoint).name) for task in chosen]
+
+
+def _files(to: str | Path, task: str) -> tuple[Path, Path]:
+    return Path(to, f'{task}.py'), Path(to, f'{task}.pth')
+
+
+def _write(model: Any, task: str, plain: PlainModel, to: Path, source: str) -> ExportedTask:
+    """Write config, checkpoint and parts of a task."""
     data, notes = _data(model.cfg, task), []
     sources = part_sources({*own_types(plain.config)})
     try:
@@ -87,20 +113,20 @@ def export_task(
     content: dict[str, Any] = dict(
         default_scope=plain.toolbox, model=plain.config, **data, **_runtime(plain.toolbox)
     )
-    parts = sorted({*own_types(content)})
-    imports = write_parts(sources, Path(to))
-    if parts:
-        package = Path(to, package_name(sources))
-        notes.append(f'{", ".join(parts)}: parts of mmgradsplit, written to {package}')
+    imports = write_parts(sources, to)
+    if sources:
+        parts = ', '.join(sorted({*own_types(content)}))
+        notes.append(f'{parts}: parts of mmgradsplit, written to {to / package_name(sources)}')
     others = sorted(toolbox for toolbox in TOOLBOXES if f"'{toolbox}." in repr(content))
     imports = [f'{other}.models' for other in others if other != plain.toolbox] + imports
     if imports:
         content['custom_imports'] = dict(imports=imports, allow_failed_imports=False)
-    files[0].parent.mkdir(parents=True, exist_ok=True)
-    files[0].write_text(_text(renamed(content), task, checkpoint, bool(parts)), encoding='utf-8')
+    files = _files(to, task)
+    text = _text(renamed(content), task, source, bool(sources))
+    write_atomically(files[0], text.encode())
     meta = dict(dataset_meta=model.dataset_meta.get(task, {}), mmgradsplit_version=__version__)
     save_checkpoint(dict(meta=meta, state_dict=plain.weights), str(files[1]))
-    return ExportedTask(files[0], files[1], notes)
+    return ExportedTask(*files, notes)
 
 
 def _compare(model: Any, task: str, plain: PlainModel, size: tuple[int, int]) -> None:
@@ -202,8 +228,8 @@ def _runtime(toolbox: str) -> dict[str, Any]:
     )
 
 
-def _text(content: Mapping[str, Any], task: str, checkpoint: str | Path, parts: bool) -> str:
-    head = f"# Task '{task}' of {Path(checkpoint).name}, written by mmgradsplit {__version__}.\n"
+def _text(content: Mapping[str, Any], task: str, source: str, parts: bool) -> str:
+    head = f"# Task '{task}' of {source}, written by mmgradsplit {__version__}.\n"
     if parts:
         head += (
             '# The modules of custom_imports lie beside this file.\n'
