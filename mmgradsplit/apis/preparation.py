@@ -14,6 +14,9 @@ from mmengine.dist import is_distributed
 from mmengine.optim import OptimWrapper
 from torch import distributed
 
+from mmgradsplit.engine.screen import silence_toolboxes
+from mmgradsplit.utils.mmengine_private import write_unformatted
+
 from .methods import is_mixed, is_ours, use_method, wrapper_class
 from .tasks import select_tasks
 
@@ -51,6 +54,7 @@ def prepare(
         ValueError: If there is no name for the working directory, or ``tasks``, the method or
             a key of ``optim_wrapper`` does not fit.
     """
+    silence_toolboxes()
     if isinstance(config, Config):
         cfg = copy.deepcopy(config)
     else:
@@ -59,6 +63,7 @@ def prepare(
                 f"no config file '{config}'; those of the project are below configs/"
             )
         cfg = Config.fromfile(config)
+    write_unformatted(cfg)
     options = dict(cfg_options or {})
     if method is not None:
         # A method reads the config, such as its relations; its own keys come after it.
