@@ -168,8 +168,8 @@ class CSVLabels(BaseDataset):
             if name is not None and name not in header:
                 hint = did_you_mean(name, header)
                 raise self._error(
-                    f"there is no column '{name}' ({key}), only {header}{hint}; commas separate the "
-                    f'columns',
+                    f"there is no column '{name}' ({key}) among {header}, which commas separate"
+                    f'{hint}',
                     line,
                 )
 
@@ -211,4 +211,4 @@ class CSVLabels(BaseDataset):
 
     def _error(self, what: str, line: int, column: str | None = None) -> ValueError:
         where = f'{self.ann_file}, line {line}' + (f", column '{column}'" if column else '')
-        return ValueError(f'CSVLabels: {where}: {what}.')
+        return ValueError(f'CSVLabels: {where}: {what}')

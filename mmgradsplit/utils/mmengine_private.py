@@ -18,12 +18,16 @@ Used through the functions below:
 - ``BaseModule._params_init_info`` (0.10.12): the note of an initialisation that failed.
 - The text of NumPy's error for a data set without a sample, which
   ``BaseDataset._serialize_data`` lets through (0.10.12).
+- The text of ``build_from_cfg``'s error for a type that is not registered (0.10.12).
 """
+
+import re
 
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 NO_SAMPLES = 'need at least one array to concatenate'
+UNKNOWN_TYPE = re.compile(r'(\S+) is not in the mmgradsplit::\w+ registry')
 
 
 def count_backward(wrapper: OptimWrapper) -> None:
@@ -40,3 +44,9 @@ def forget_failed_init(module: nn.Module) -> None:
 def is_no_samples(error: ValueError) -> bool:
     """Whether an error is the one that an empty ``BaseDataset`` ends in."""
     return NO_SAMPLES in str(error)
+
+
+def unknown_type(error: KeyError) -> str | None:
+    """The type that mmgradsplit's registries do not have, where that is the error."""
+    found = UNKNOWN_TYPE.match(str(error.args[0])) if error.args else None
+    return found[1] if found else None

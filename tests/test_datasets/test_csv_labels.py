@@ -109,9 +109,9 @@ HEADER = 'file,hat,"bag, large"\n'
         ('file,hat,hat\na.png,1,0\n', "line 1, column 'hat': two columns have this name"),
         (
             'file,Hat,"bag, large"\n',
-            r"line 1: there is no column 'hat' \(classes\), only .*did you mean 'Hat'\?",
+            r"line 1: there is no column 'hat' \(classes\) among .*did you mean 'Hat'\?",
         ),
-        ('file;hat;bag\na.png;1;0\n', r"only \['file;hat;bag'\].*; commas separate the columns"),
+        ('file;hat;bag\na.png;1;0\n', r"among \['file;hat;bag'\], which commas separate"),
         (HEADER + 'a.png,"1,0\n', r'line 2: this is not CSV'),
         ('file,hat,"bag, large"\nä.png,1,0\n'.encode('latin-1'), "is not UTF-8 .*'CSV UTF-8'"),
     ],
