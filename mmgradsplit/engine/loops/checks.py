@@ -13,7 +13,7 @@ from mmgradsplit.utils.mmengine_private import is_no_samples, unknown_type
 
 HEADS = ('head', 'decode_head', 'bbox_head')
 # The modes of images that Pillow reads with a number for each pixel.
-NUMBERED = ('L', 'P', 'I', 'I;16')
+NUMBERED = ('1', 'L', 'P', 'I', 'I;16')
 IGNORED = 255
 
 
