@@ -22,8 +22,10 @@ Used through the functions below:
   written.
 - ``print`` in the module ``mmengine.logging.logger``, by which ``print_log`` says what it is given
   without a logger, of whatever level it is (0.10.12).
+- The text of ``build_from_cfg``'s error for a type that is not registered (0.10.12).
 """
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -33,6 +35,7 @@ from mmengine.optim import OptimWrapper
 from torch import nn
 
 NO_SAMPLES = 'need at least one array to concatenate'
+UNKNOWN_TYPE = re.compile(r'(\S+) is not in the mmgradsplit::\w+ registry')
 
 
 def count_backward(wrapper: OptimWrapper) -> None:
@@ -77,3 +80,9 @@ def silence_print_log(messages: Collection[str]) -> None:
 
     # A name of the module goes before the builtin of that name.
     vars(logger_module)['print'] = show
+
+
+def unknown_type(error: KeyError) -> str | None:
+    """The type that mmgradsplit's registries do not have, where that is the error."""
+    found = UNKNOWN_TYPE.match(str(error.args[0])) if error.args else None
+    return found[1] if found else None

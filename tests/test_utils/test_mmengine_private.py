@@ -20,6 +20,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmgradsplit.registry import MODELS
 from mmgradsplit.utils import mmengine_private as private
 
 POSITION = ('_epoch', '_iter', '_max_epochs', '_max_iters')
@@ -154,6 +155,14 @@ def test_an_empty_data_set_is_recognised(monkeypatch: pytest.MonkeyPatch) -> Non
     assert private.is_no_samples(error.value)
     assert error.traceback[-1].name != 'load_data_list'
     assert not private.is_no_samples(ValueError('need more than one array'))
+
+
+def test_a_type_that_is_not_registered_is_recognised() -> None:
+    with pytest.raises(KeyError) as error:
+        MODELS.build(dict(type='NoSuchModel'))
+    assert private.unknown_type(error.value) == 'NoSuchModel'
+    assert private.unknown_type(KeyError('NoSuchModel')) is None
+    assert private.unknown_type(KeyError()) is None
 
 
 def test_what_a_data_set_tells_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
