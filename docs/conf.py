@@ -47,6 +47,7 @@ html_title = f'mmgradsplit {version}'
 html_static_path = ['_static']
 html_css_files = ['style.css']
 html_copy_source = False
+html_show_copyright = False
 html_theme_options = {'navigation_with_keys': True}
 
 # Files elsewhere in the repository that are pages of the site, by the page that includes them.
@@ -58,23 +59,27 @@ OUTSIDE = {
 }
 
 
-class LinksToOutsidePages(SphinxTransform):
-    """Turns links to a file elsewhere in the repository into links to the page that includes it.
+class LinksAsOnTheCodeHost(SphinxTransform):
+    """Lets links read on the site as they do on the code host.
 
-    Links to other files that are there offer these for download; links to files that are not are
-    warnings, and so errors of the build.
+    A link to a file elsewhere in the repository leads to the page that includes it, and one whose
+    text is a page's file name has the page's title. Links to other files that are there offer these
+    for download; links to files that are not are warnings, and so errors of the build.
     """
 
     default_priority = 1
 
     def apply(self, **_: object) -> None:
-        """Rename the targets."""
+        """Change targets and texts."""
         for link in self.document.findall(addnodes.pending_xref):
             if link.get('refdomain') == 'doc':
                 target = (DOCS / link['reftarget']).resolve()
                 link['reftarget'] = OUTSIDE.get(target, link['reftarget'])
+                if link.astext().endswith('.md'):
+                    link['refexplicit'] = False
+                    link[0].clear()
 
 
 def setup(app: Sphinx) -> None:
     """Add what is above to Sphinx."""
-    app.add_transform(LinksToOutsidePages)
+    app.add_transform(LinksAsOnTheCodeHost)

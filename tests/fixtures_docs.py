@@ -15,7 +15,9 @@ DOCUMENTS = [
 FENCE = re.compile(r'^```(\S*)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r'^#+ .*$', re.MULTILINE)
 # A command in a sentence or a table: it begins with a program or a script, and has arguments.
-INLINE = re.compile(r'`((?:(?:python|bash|make|mmgradsplit) |(?:tools/)?[\w/]+\.(?:py|sh) )[^`]+)`')
+INLINE = re.compile(
+    r'`((?:[A-Z_]+=\w+ )*(?:(?:python|bash|make|mmgradsplit) |(?:tools/)?[\w/]+\.(?:py|sh) )[^`]+)`'
+)
 CONFIG = re.compile(r'`((?!_)[\w]+/\w+\.py)`')
 NEEDS = re.compile(r'^\*\*Needs\*\*.*?\.$', re.MULTILINE | re.DOTALL)
 # What is no command of ours, and nothing to check.
