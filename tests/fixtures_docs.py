@@ -1,10 +1,14 @@
 """What the documents say: their sections, fenced blocks and commands."""
 
+import contextlib
 import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
+
+from torch import nn
 
 ROOT = Path(__file__).resolve().parents[1]
 # Without the pages that include another document.
@@ -108,6 +112,15 @@ def expand(text: str) -> list[Words]:
 def plain(word: str) -> str:
     """A word without the brackets and dots that say what may be left out or repeated."""
     return word if '=' in word else word.strip('[]').removesuffix('...')
+
+
+@contextlib.contextmanager
+def undrawn() -> Iterator[None]:
+    """Leave weights as the memory was: drawing 50 million takes a second, and nobody looks."""
+    with contextlib.ExitStack() as stack:
+        for kind in (nn.modules.conv._ConvNd, nn.Linear):
+            stack.enter_context(mock.patch.object(kind, 'reset_parameters', lambda self: None))
+        yield
 
 
 def write_project(folder: Path) -> Path:
