@@ -297,6 +297,7 @@ ELSEWHERE = {
     'compare_methods': 'test_studies/test_comparison.py',
     'train_seeds': 'test_studies/test_seeds.py',
     'digits': 'test_synthetic/test_digits.py',
+    'make_metafiles': 'test_docs/test_metafiles.py',
     'methods': 'test_benchmarks.py',
     'major_iteration': 'test_benchmarks.py',
     'allocation': 'test_benchmarks.py',
