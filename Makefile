@@ -15,7 +15,7 @@ OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal --durations 25 --cov --
 endef
 
 .DELETE_ON_ERROR:
-.PHONY: help install demo test check format pins
+.PHONY: help install demo test check docs format pins
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ check: install .coverage  ## lint, format, imports between rooms, types, coverag
 # What `make test` measured, as long as no source is newer.
 .coverage: $(SOURCES) | install
 	$(run_tests)
+
+docs: install  ## build the docs site into docs/_build/html; a warning is an error
+	$(RUN) -m sphinx -W --keep-going --quiet docs docs/_build/html
 
 format: install  ## format the sources
 	$(RUN) -m ruff check --fix .

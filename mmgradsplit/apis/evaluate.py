@@ -7,7 +7,9 @@ from typing import Any
 import mmengine
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
+
+from mmgradsplit.engine.hooks import OverviewHook
+from mmgradsplit.engine.screen import ScreenRunner
 
 from .preparation import prepare, start_processes
 
@@ -43,7 +45,9 @@ def evaluate(
     cfg = prepare(config, work_dir, cfg_options, launcher)
     cfg.load_from, cfg.resume = str(checkpoint), False
     start_processes(cfg)
-    metrics = Runner.from_cfg(cfg).test()
+    runner = ScreenRunner.from_cfg(cfg)
+    runner.register_hook(OverviewHook())
+    metrics = runner.test()
     if out is not None and is_main_process():
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         mmengine.dump(metrics, out, file_format='json', indent=2)

@@ -15,6 +15,8 @@ from mmengine.optim import OptimWrapper
 from torch import distributed
 
 from mmgradsplit.config_files import find_config
+from mmgradsplit.engine.screen import silence_toolboxes
+from mmgradsplit.utils.mmengine_private import write_unformatted
 
 from .methods import is_mixed, is_ours, use_method, wrapper_class
 from .tasks import select_tasks
@@ -54,7 +56,9 @@ def prepare(
         ValueError: If the file is no valid config, there is no name for the working directory, or
             ``tasks``, the method or a key of ``optim_wrapper`` does not fit.
     """
+    silence_toolboxes()
     cfg = copy.deepcopy(config) if isinstance(config, Config) else _read_config(config)
+    write_unformatted(cfg)
     options = dict(cfg_options or {})
     if method is not None:
         # A method reads the config, such as its relations; its own keys come after it.

@@ -7,6 +7,9 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from mmgradsplit.engine.hooks import OverviewHook
+from mmgradsplit.engine.screen import ScreenRunner
+
 from .checkpoints import is_whole, newest_checkpoint, numbered_checkpoints
 from .preparation import prepare, start_processes, use_mixed_precision
 from .start_weights import parts_to_load
@@ -64,9 +67,8 @@ def train(
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if start_processes(cfg):
         notices.append('No GPU: the processes exchange gradients by gloo, on the CPU.')
-    runner = Runner.from_cfg(cfg)
-    for notice in notices:
-        runner.logger.info(notice)
+    runner = ScreenRunner.from_cfg(cfg)
+    runner.register_hook(OverviewHook(notices))
     runner.train()
     return runner
 

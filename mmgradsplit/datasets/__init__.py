@@ -1,5 +1,6 @@
 """Data sets and samplers."""
 
+from .csv_labels import CSVLabels
 from .market1501 import Market1501
 from .market1501_attributes import Market1501Attributes
 from .multi_annotation import CityscapesScenes, MultiAnnotationDataset, NYUv2
@@ -9,6 +10,7 @@ from .transforms import LoadDenseAnnotations, LoadImage, PackDenseInputs, Random
 
 __all__ = [
     'PA100K',
+    'CSVLabels',
     'CityscapesScenes',
     'LoadDenseAnnotations',
     'LoadImage',

@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from .relations import relation_mask
 
@@ -54,6 +53,8 @@ def relation_agreement(
     values = one[off_diagonal], other[off_diagonal]
     correlation = float('nan')
     if len(values[0]) > 2 and all(np.ptp(v) > 0 for v in values):
+        from scipy import stats  # half a second, which a training does without
+
         correlation = float(stats.spearmanr(*values).statistic)
     return Agreement(
         int((masks[0] == masks[1])[off_diagonal].sum()), int(off_diagonal.sum()), correlation

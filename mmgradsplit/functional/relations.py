@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 # Below which a relation is negative, in GradSplit's experiments (section 3.1).
 THRESHOLD = -0.01
@@ -94,6 +93,8 @@ def summarize_changes(changes: ArrayLike, threshold: float) -> RepeatedChanges:
         spread = np.full(mean.shape, np.nan)
         return RepeatedChanges(mean, spread, np.eye(len(mean), dtype=bool))
     spread = samples.std(0, ddof=1)
+    from scipy import stats  # half a second, which a training does without
+
     margin = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * spread / np.sqrt(count)
     settled = np.abs(mean - threshold) > margin
     return RepeatedChanges(mean, spread, settled | np.eye(len(mean), dtype=bool))

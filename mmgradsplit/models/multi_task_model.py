@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mmgradsplit.registry import MODELS
-from mmgradsplit.utils.mmengine_private import forget_failed_init
+from mmgradsplit.utils.mmengine_private import forget_failed_init, unknown_type
 
 from .batches import preprocess
 from .shared_backbone import BackbonePass, SharedBackbone
@@ -124,7 +124,16 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
         if 'backbone' in cfg:
             print_log(f'model.tasks.{name}.backbone gives way to the shared backbone', 'current')
         cfg['backbone'] = dict(type='mmgradsplit.SharedBackbone')
-        task = MODELS.build(cfg)
+        try:
+            task = MODELS.build(cfg)
+        except KeyError as error:
+            unknown = unknown_type(error)
+            if unknown is None:
+                raise
+            raise ValueError(
+                f"model.tasks.{name}: mmgradsplit has no model '{unknown}'; say whose it is, as in "
+                f"'mmpretrain.{unknown}' (or mmseg, mmpose, mmdet)"
+            ) from error
         if not isinstance(task.backbone, SharedBackbone):
             raise ValueError(
                 f'model.tasks.{name}: {type(task).__name__} does not take its backbone from its '

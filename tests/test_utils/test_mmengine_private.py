@@ -1,6 +1,7 @@
 """The private names of mmengine's that are used: the installed one has them, as described."""
 
 import ast
+import copy
 import logging
 import re
 from pathlib import Path
@@ -9,19 +10,25 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook
+from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from torch import nn
 from torch.utils.data import DataLoader
 
+from mmgradsplit.registry import MODELS
 from mmgradsplit.utils import mmengine_private as private
 
 POSITION = ('_epoch', '_iter', '_max_epochs', '_max_iters')
 SAVING = ('_save_checkpoint_with_step', '_save_best_checkpoint')
-TESTED = {*POSITION, *SAVING, '_inner_count', '_metainfo', '_params_init_info', '_serialize_data'}
+TESTED = {
+    *POSITION, *SAVING, '_format_python_code', '_inner_count', '_metainfo', '_params_init_info',
+    '_serialize_data',
+}  # fmt: skip
 # Private names of torch's and of the toolboxes'.
 OTHERS = {'_buffers', '_freeze_stages', '_get_loss'}
 PACKAGE = Path(private.__file__).parents[1]
@@ -53,6 +60,24 @@ def test_position_of_a_training_loop() -> None:
     for number, name in enumerate(POSITION):
         setattr(loop, name, 7 + number)
     assert [loop.epoch, loop.iter, loop.max_epochs, loop.max_iters] == [7, 8, 9, 10]
+
+
+def test_configs_are_written_unformatted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr('yapf.yapflib.yapf_api.FormatCode', lambda text, **_: ('formatted', True))
+    cfg = Config(dict(a=dict(b=[1, 2])))
+    assert cfg.pretty_text == 'formatted'
+    private.write_unformatted(cfg)
+    assert Config.fromstring(copy.deepcopy(cfg).pretty_text, '.py').to_dict() == cfg.to_dict()
+
+
+def test_print_log_prints_by_the_name_that_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(private.logger_module, 'print', print, raising=False)  # put back afterwards
+    private.silence_print_log(['known'])
+    for message in ('known', 'known and more', 'other'):
+        print_log(message, level=logging.DEBUG)
+    assert capsys.readouterr().out == 'known and more\nother\n'
 
 
 def test_writing_of_checkpoints() -> None:
@@ -130,6 +155,14 @@ def test_an_empty_data_set_is_recognised(monkeypatch: pytest.MonkeyPatch) -> Non
     assert private.is_no_samples(error.value)
     assert error.traceback[-1].name != 'load_data_list'
     assert not private.is_no_samples(ValueError('need more than one array'))
+
+
+def test_a_type_that_is_not_registered_is_recognised() -> None:
+    with pytest.raises(KeyError) as error:
+        MODELS.build(dict(type='NoSuchModel'))
+    assert private.unknown_type(error.value) == 'NoSuchModel'
+    assert private.unknown_type(KeyError('NoSuchModel')) is None
+    assert private.unknown_type(KeyError()) is None
 
 
 def test_what_a_data_set_tells_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:

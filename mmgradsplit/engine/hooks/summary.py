@@ -11,6 +11,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmgradsplit.engine.screen import warnings_alone
 from mmgradsplit.functional import acc_mtl, delta_m
 from mmgradsplit.registry import HOOKS
 from mmgradsplit.utils import config_name, write_json
@@ -63,7 +64,8 @@ class SummaryHook(Hook):
             self._read_own(runner)
         elif self.untrained:
             runner.logger.info('SummaryHook: validating the untrained network ...')
-            with without_trace(runner):
+            # Its tables by class are as long as a screen, and of a network that knows nothing.
+            with without_trace(runner), warnings_alone(runner.logger):
                 self.columns[UNTRAINED] = _numbers(runner.val_loop.run())
             self._write(runner)
         if self.baseline is not None:

@@ -1,5 +1,6 @@
 """Builds the dataloaders of all tasks, with their checks."""
 
+import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +10,8 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmgradsplit.utils import unwrapped
-from mmgradsplit.utils.mmengine_private import is_no_samples
 
+from .checks import check_annotations, check_outputs, dataset_errors_said
 from .streams import TaskDataset, TaskStream, rewrap
 
 
@@ -54,12 +55,17 @@ def build_dataloaders(runner: Runner, config: Any, key: str) -> dict[str, DataLo
         The dataloaders in the order of the model's tasks.
 
     Raises:
-        ValueError: If a task has no dataloader, a dataloader has no task or a data set no sample.
+        ValueError: If a task has no dataloader, a dataloader has no task or a data set no sample,
+            or a head has another number of outputs than the data set has classes or keypoints.
         FileNotFoundError: If a data folder or an annotation file is not there.
     """
     tasks = task_names(runner)
     check_tasks(config, tasks, key)
-    return {task: build_dataloader(runner, config[task], f'{key}.{task}') for task in tasks}
+    loaders = {task: build_dataloader(runner, config[task], f'{key}.{task}') for task in tasks}
+    models = unwrapped(runner.model).tasks
+    for task, loader in loaders.items():
+        check_outputs(models[task], loader.dataset, task, f'{key}.{task}')
+    return loaders
 
 
 def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
@@ -78,45 +84,31 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
     root = dataset.get('data_root') if isinstance(dataset, Mapping) else None
     if root and '://' not in root and not Path(root).exists():
         raise FileNotFoundError(
-            f"{key}.dataset.data_root: no folder '{root}'; put the data there (see the README), "
-            f'draw it with `mmgradsplit draw`, or set the key'
+            f"{key}.dataset.data_root: no folder '{root}'; put the data there (docs/data.md), "
+            f'draw some with `mmgradsplit draw`, or set the key'
         )
-    with _empty_said(f'{key}.dataset'):
+    with dataset_errors_said(f'{key}.dataset'), _quick_collections():
         loader = runner.build_dataloader(
             cfg,
             seed=runner.seed,
             diff_rank_seed=runner.cfg.get('randomness', {}).get('diff_rank_seed', False),
         )
-    _check_annotations(loader.dataset, key)
+    check_annotations(loader.dataset, key)
     return loader
 
 
 @contextmanager
-def _empty_said(key: str) -> Iterator[None]:
-    """Say it where a data set is empty; mmengine's fail with a message of NumPy's."""
+def _quick_collections() -> Iterator[None]:
+    """Let collections of garbage pass over all that is there already.
+
+    mmengine's data sets collect when they have read their annotations. Each would look through all
+    objects of the toolboxes, for a third of a second.
+    """
+    gc.freeze()
     try:
         yield
-    except ValueError as error:
-        if not is_no_samples(error):
-            raise
-        raise ValueError(
-            f'{key} has no samples; check its data_root, data_prefix and ann_file, and filter_cfg'
-        ) from error
-
-
-def _check_annotations(dataset: Any, key: str) -> None:
-    """Find a missing annotation file before the first step rather than in the middle."""
-    if not hasattr(dataset, 'get_data_info'):
-        return
-    for index in range(len(dataset)):
-        info = dataset.get_data_info(index)
-        path = info.get('seg_map_path') if isinstance(info, Mapping) else None
-        if path is None:
-            return
-        if not Path(path).is_file():
-            raise FileNotFoundError(
-                f"{key}: no annotation file '{path}' for the image '{info.get('img_path')}'"
-            )
+    finally:
+        gc.unfreeze()
 
 
 class _Datasets:

@@ -153,6 +153,11 @@ class TaskStream:
         self._iterator: Iterator | None = None
         self._position = 0
 
+    @property
+    def batch_size(self) -> int | None:
+        """Samples of a batch, or None where the config's batch sampler does not say."""
+        return getattr(self._tokens.batches, 'batch_size', None)
+
     def seek(self, iteration: int, seed: int) -> None:
         """Make ``iteration`` of the run with this seed the next batch."""
         if (iteration, seed) != (self._position, self._tokens.seed):

@@ -42,6 +42,7 @@ class MultiLabelConvHead(MultiLabelClsHead):
         **kwargs: Any,
     ) -> None:
         super().__init__(init_cfg=init_cfg or KAIMING, **kwargs)
+        self.num_classes = num_classes
         self.conv = nn.Conv2d(in_channels, conv_channels, 1)
         self.fc = nn.Linear(conv_channels, num_classes)
 

@@ -145,7 +145,17 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
         literal = isinstance(self.relations, str) and self.relations in ('all', 'none')
         changes = None if literal else load_changes(self.relations, tasks)
         return GradSplitOptimWrapper(
-            bases, model, weighting, updates, leaves, names, mask, changes, self.threshold, once
+            bases,
+            model,
+            weighting,
+            updates,
+            leaves,
+            names,
+            mask,
+            changes,
+            self.threshold,
+            split,
+            once,
         )
 
     def _sums(self, model: Any, leaves: Sequence[Leaf], tasks: list[str]) -> GradientSum:

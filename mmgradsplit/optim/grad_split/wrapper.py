@@ -45,6 +45,7 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         mask: shape [T x T], the relation mask, for pictures and logs.
         changes: shape [T x T], the relative changes behind the mask, if there are any.
         threshold: The threshold of the mask.
+        split: The parameters that are split into filter groups.
         sums: Of the task gradients of a major iteration, where there is one update for all of them.
     """
 
@@ -66,6 +67,7 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         mask: NDArray[np.bool_],
         changes: NDArray[np.float64] | None,
         threshold: float,
+        split: Sequence[nn.Parameter],
         sums: GradientSum | None = None,
     ) -> None:
         super().__init__(bases, model, weighting)
@@ -75,9 +77,25 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         self.mask = mask
         self.changes = changes
         self.threshold = threshold
+        self.split = list(split)
         self.sums = sums
         self._current: TaskUpdate | None = None
         self._final = True
+
+    def governed(self) -> tuple[int, int]:
+        """Number of weights in filter groups, and how many of them some task may not train."""
+        number = len(self.tasks)
+        in_groups = sum(
+            param[: number * (len(param) // number)].numel()  # the rest belongs to no task
+            for param in self.split
+        )
+        split = set(self.split)
+        kept = sum(
+            leaf.param.numel()
+            for leaf in self.leaves
+            if leaf.source in split and len(leaf.holders) < number
+        )
+        return in_groups, kept
 
     def counters(self) -> dict[str, OptimWrapper]:
         """Mmengine's wrapper of each task, which counts the task's own steps."""

@@ -1,0 +1,136 @@
+"""What is wrong with data, said before the first step rather than by torch in the middle."""
+
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mmgradsplit.utils.mmengine_private import is_no_samples, unknown_type
+
+HEADS = ('head', 'decode_head', 'bbox_head')
+# The modes of images that Pillow reads with a number for each pixel.
+NUMBERED = ('1', 'L', 'P', 'I', 'I;16')
+IGNORED = 255
+
+
+@contextmanager
+def dataset_errors_said(key: str) -> Iterator[None]:
+    """Say in the words of the config what a data set was refused for.
+
+    Args:
+        key: Config key of the data set.
+
+    Raises:
+        ValueError: In place of an error that names neither the key nor what to do: an empty data
+            set, a type that is looked up in the wrong toolbox, an assertion.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not is_no_samples(error):
+            raise
+        raise ValueError(
+            f'{key} has no samples; check its data_root, data_prefix and ann_file, and filter_cfg'
+        ) from error
+    except KeyError as error:
+        name = unknown_type(error)
+        if name is None:
+            raise
+        raise ValueError(
+            f"{key}: mmgradsplit has no '{name}'; say whose it is, by _scope_='mmseg' (or "
+            f"'mmpretrain', 'mmpose', 'mmdet') in the data set, for its own type and those in its "
+            f"pipeline, or by a prefix of each type, such as 'mmseg.'"
+        ) from error
+    except AssertionError as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        file = '/'.join(Path(place.filename).parts[-4:])
+        raise ValueError(f'{key}: {str(error) or f"{place.line} ({file})"}') from error
+
+
+def check_annotations(dataset: Any, key: str) -> None:
+    """Find a missing label map before the first step rather than in the middle.
+
+    Args:
+        dataset: The data set.
+        key: Config key of its dataloader.
+
+    Raises:
+        FileNotFoundError: If a label map is not there.
+    """
+    for index in range(len(dataset)):
+        path = _label_map(dataset, index)
+        if path is None:
+            return
+        if not Path(path).is_file():
+            image = dataset.get_data_info(index).get('img_path')
+            raise FileNotFoundError(f"{key}: no annotation file '{path}' for the image '{image}'")
+
+
+def _label_map(dataset: Any, index: int) -> str | None:
+    info = dataset.get_data_info(index) if hasattr(dataset, 'get_data_info') else None
+    return info.get('seg_map_path') if isinstance(info, Mapping) else None
+
+
+def check_outputs(task_model: Any, dataset: Any, task: str, key: str) -> None:
+    """Check that a head has an output for each class, or keypoint, of the data set.
+
+    Of the label maps, the first one is read.
+
+    Args:
+        task_model: The task's model.
+        dataset: The task's data set.
+        task: Its name.
+        key: Config key of its dataloader.
+
+    Raises:
+        ValueError: If the numbers differ, or a label map holds others.
+    """
+    meta = getattr(dataset, 'metainfo', {})
+    for name in HEADS:
+        head = getattr(task_model, name, None)
+        # A head with a field predicts numbers, on images whose classes are for another task.
+        if head is None or hasattr(head, 'field'):
+            continue
+        for attribute, what, number in (
+            ('num_classes', 'classes', len(meta.get('classes') or ())),
+            ('out_channels', 'keypoints', meta.get('num_keypoints', 0)),
+        ):
+            outputs = getattr(head, attribute, None)
+            if number and isinstance(outputs, int) and outputs != number:
+                raise ValueError(
+                    f'model.tasks.{task}.{name}.{attribute} is {outputs}, but the data set of '
+                    f'{key} has {number} {what}: {_names(meta, what)}'
+                )
+        if name == 'decode_head' and meta.get('classes'):
+            _check_label_map(dataset, key)
+
+
+def _names(meta: Mapping[str, Any], what: str) -> list[str]:
+    names = meta['classes'] if what == 'classes' else meta['keypoint_id2name'].values()
+    return [str(name) for name in names]
+
+
+def _check_label_map(dataset: Any, key: str) -> None:
+    path, info = _label_map(dataset, 0), dataset.get_data_info(0)
+    if path is None or not path.endswith('.png'):
+        return
+    with Image.open(path) as image:
+        if image.mode not in NUMBERED:
+            raise ValueError(
+                f"{key}: the mask '{path}' has the channels {image.mode}; a mask has one channel, "
+                f'and each of its pixels is the number of a class'
+            )
+        labels = np.asarray(image)
+    if info.get('label_map') or info.get('reduce_zero_label'):
+        return
+    classes = list(dataset.metainfo['classes'])
+    beyond = labels[(labels >= len(classes)) & (labels != IGNORED)]
+    if beyond.size:
+        raise ValueError(
+            f"{key}: the mask '{path}' has a pixel of {beyond[0]}, but the {len(classes)} classes "
+            f'{classes} are the numbers 0 to {len(classes) - 1}, and {IGNORED} is ignored'
+        )
