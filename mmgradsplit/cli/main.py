@@ -15,7 +15,7 @@ from .errors import one_sentence
 COMMANDS: Mapping[str, str] = {
     'train': 'train the network of a config',
     'test': 'measure a checkpoint on the test sets',
-    'predict': 'draw what a checkpoint predicts of images',
+    'predict': 'predict pictures, videos and scenes with a checkpoint',
     'configs': 'list the configs that come with mmgradsplit',
     'draw': 'draw a data set, so that nothing has to be downloaded',
     'estimate-relations': 'measure how the tasks of a config change each other',
