@@ -1,7 +1,7 @@
 """What a notebook calls: train, test, predict, load, and the preparation of a config."""
 
 from .evaluate import evaluate
-from .inference import load_model, predict_image, predict_to_folder, register_sample_maker
+from .inference import load_model, predict_image, register_sample_maker
 from .preparation import stop_processes
 from .tasks import select_tasks
 from .train import train
@@ -10,7 +10,6 @@ __all__ = [
     'evaluate',
     'load_model',
     'predict_image',
-    'predict_to_folder',
     'register_sample_maker',
     'select_tasks',
     'stop_processes',

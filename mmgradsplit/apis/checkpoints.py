@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
 from safetensors import safe_open
 from safetensors.torch import save
@@ -40,18 +39,6 @@ def newest_checkpoint(work_dir: str | Path) -> Path | None:
         candidates += [Path(named)] if named else []
     whole = [path for path in candidates if is_whole(path)]
     return max(whole, key=_position, default=None)
-
-
-def config_of(checkpoint: str | Path) -> Config:
-    """The config that a checkpoint holds.
-
-    Raises:
-        ValueError: If it holds none.
-    """
-    meta = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu').get('meta') or {}
-    if not meta.get('cfg'):
-        raise ValueError(f"the checkpoint '{checkpoint}' holds no config: name its config file")
-    return Config.fromstring(meta['cfg'], '.py')
 
 
 def is_whole(path: str | Path) -> bool:

@@ -15,7 +15,7 @@ from .errors import one_sentence
 COMMANDS: Mapping[str, str] = {
     'train': 'train the network of a config',
     'test': 'measure a checkpoint on the test sets',
-    'predict': 'draw what a checkpoint predicts of images',
+    'predict': 'predict pictures, videos and scenes with a checkpoint',
     'export': 'write tasks as models of their toolboxes, or as one graph',
     'publish': 'make a checkpoint ready for other people, with a model card',
     'configs': 'list the configs that come with mmgradsplit',

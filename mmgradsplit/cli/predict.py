@@ -1,22 +1,71 @@
-"""``mmgradsplit predict``: draw what a checkpoint predicts."""
+"""``mmgradsplit predict``: what a checkpoint says of pictures, videos and scenes."""
 
 import argparse
+import sys
 
-from .options import add_cfg_options, add_config, add_device
+from .options import add_cfg_options, add_device
 
-DESCRIPTION = 'Draw what a checkpoint predicts of an image for all tasks, in one pass.'
+DESCRIPTION = (
+    'Predict pictures, folders, videos or whole scenes for all tasks of a checkpoint, and write '
+    'panels, overlays, JSON, COCO files, label maps, arrays or a video.'
+)
+FORMATS = ('panel', 'overlay', 'json', 'coco', 'png', 'npy', 'video')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_config(parser)
+    parser.add_argument(
+        'config',
+        help='config file, or a name that `mmgradsplit configs` lists, or - for the config that '
+        'the checkpoint holds',
+    )
     parser.add_argument('checkpoint', help='checkpoint file')
     parser.add_argument(
-        'images', nargs='*', help='image files (default: images of the validation set)'
+        'images',
+        nargs='*',
+        help="pictures, folders, patterns such as 'photos/**/*.jpg', videos, a camera's number or "
+        'the address of a stream (default: images of the validation set)',
     )
-    parser.add_argument('--out', default='panels', help='folder for the pictures')
+    parser.add_argument('--out', default='panels', metavar='DIR', help='folder for the files')
     parser.add_argument(
-        '--size', nargs=2, type=int, metavar=('W', 'H'), help='size of the images for the network'
+        '--out-format',
+        nargs='+',
+        choices=FORMATS,
+        default=['panel'],
+        help='what is written (default: panel); docs/inference.md shows each',
+    )
+    parser.add_argument('--overwrite', action='store_true', help='write over files that are there')
+    parser.add_argument('--tasks', nargs='+', metavar='TASK', help='only these tasks')
+    parser.add_argument(
+        '--passes',
+        choices=['shared', 'own'],
+        default='shared',
+        help='all tasks in one pass at one size, or each at its own, as it was validated '
+        '(default: shared)',
+    )
+    parser.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        metavar=('W', 'H'),
+        help="size of the network's input in the shared pass (default: that of the first task)",
+    )
+    parser.add_argument('--batch-size', type=int, default=8, help='pictures of a batch (default 8)')
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        '--detector',
+        nargs=2,
+        metavar=('CONFIG', 'CHECKPOINT'),
+        help='whole scenes: predict each person that this detector of mmdet finds',
+    )
+    where.add_argument(
+        '--boxes', metavar='JSON', help='whole scenes: predict each person of this COCO file'
+    )
+    parser.add_argument(
+        '--threshold',
+        type=float,
+        metavar='SCORE',
+        help='leave people with a lower score out (default: 0.5 of a detector, 0 of a file)',
     )
     parser.add_argument(
         '--num-images',
@@ -30,19 +79,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Predict."""
-    from mmgradsplit.apis import predict_to_folder
-    from mmgradsplit.apis.preparation import prepare
-
-    # Nothing is written into the work dir.
-    config = prepare(args.config, work_dir='work_dirs', cfg_options=args.cfg_options)
-    files = predict_to_folder(
-        config,
-        args.checkpoint,
-        args.images,
-        args.out,
-        size=args.size and tuple(args.size),
-        num_images=args.num_images,
-        device=args.device,
+    from mmgradsplit.inference import (
+        BoxesFile,
+        Detector,
+        PeopleFinder,
+        draw_validation_images,
+        predict_to_folder,
     )
+
+    config = None if args.config == '-' else args.config
+    common = dict(
+        size=args.size and tuple(args.size),
+        overwrite=args.overwrite,
+        device=args.device,
+        cfg_options=args.cfg_options,
+    )
+    if args.images:
+        threshold = {} if args.threshold is None else dict(threshold=args.threshold)
+        people: PeopleFinder | None = None
+        if args.detector:
+            people = Detector(args.detector[0], args.detector[1], args.device, **threshold)
+        elif args.boxes:
+            people = BoxesFile(args.boxes, **threshold)
+        files = predict_to_folder(
+            config,
+            args.checkpoint,
+            args.images,
+            args.out,
+            formats=args.out_format,
+            people=people,
+            batch_size=args.batch_size,
+            tasks=args.tasks,
+            passes=args.passes,
+            progress=sys.stderr.isatty(),
+            **common,
+        )
+    else:
+        files = draw_validation_images(
+            config, args.checkpoint, args.out, num_images=args.num_images, **common
+        )
     for file in files:
         print(file)

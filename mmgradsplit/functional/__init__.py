@@ -8,6 +8,7 @@ from .delta_m import by_task, delta_m
 from .filter_groups import Span, filter_groups, spans
 from .gradients import conflict_frequency, cosine_matrix, loss_change
 from .layers import weighted_layers
+from .placement import Placement, letterbox, stretch, top_down
 from .relations import (
     THRESHOLD,
     RepeatedChanges,
@@ -22,6 +23,7 @@ from .uniform import uniform_loss
 __all__ = [
     'THRESHOLD',
     'Agreement',
+    'Placement',
     'RepeatedChanges',
     'Span',
     'acc_mtl',
@@ -35,12 +37,15 @@ __all__ = [
     'derive_seed',
     'dtp_weights',
     'filter_groups',
+    'letterbox',
     'loss_change',
     'relation_agreement',
     'relation_mask',
     'relative_change',
     'spans',
+    'stretch',
     'summarize_changes',
+    'top_down',
     'uniform_loss',
     'weighted_layers',
 ]

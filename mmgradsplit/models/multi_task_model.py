@@ -201,21 +201,21 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
         allocation: NDArray[np.bool_] | None = None,
         counts: NDArray[np.int64] | None = None,
     ) -> Any:
-        """Run one task, or all of them over as few backbone passes as they need (``passes``).
+        """Run one task, or several over as few backbone passes as they need (``passes``).
 
         Args:
             inputs: shape [N x 3 x H x W], preprocessed.
-            data_samples: The task's data samples, N of them; for all tasks, a mapping from task to
-                its samples.
+            data_samples: The task's data samples, N of them; for several tasks, a mapping from task
+                to its samples. Tasks that are not in the mapping are not run.
             mode: ``'loss'``, ``'predict'`` or ``'tensor'``, as in mmengine's ``BaseModel``.
-            task: Name of the task, or None for all tasks.
+            task: Name of the task, or None for those of ``data_samples``, by default all tasks.
             allocation: shape [N x T], which tasks each sample is supervised by, for ``'loss'`` in
                 joint training. A sample's data sample then holds the annotations of all tasks.
             counts: shape [T], samples allocated to each task on all ranks.
 
         Returns:
-            What the task's model returns; for all tasks, a dict of it by task. With an allocation,
-            the :class:`~mmgradsplit.models.task_losses.TaskLosses`.
+            What the task's model returns; for several tasks, a dict of it by task. With an
+            allocation, the :class:`~mmgradsplit.models.task_losses.TaskLosses`.
 
         Raises:
             KeyError: If the model has no such task.
@@ -226,13 +226,18 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
             return self.tasks[task](inputs, data_samples, mode=mode)
         if allocation is not None:
             return supervised_losses(self, inputs, data_samples, allocation, counts)  # type: ignore[arg-type]
-        samples: Mapping = {} if data_samples is None else data_samples  # type: ignore[assignment]
+        samples: Mapping = (
+            dict.fromkeys(self.tasks) if data_samples is None else data_samples  # type: ignore[assignment]
+        )
         outputs = {}
-        for group in self.passes:
+        for tasks in self.passes:
+            group = [name for name in tasks if name in samples]
+            if not group:
+                continue
             features = self.backbone_pass(inputs, group[0])
             with self.backbone_pass.hand_out(inputs, features):
                 for name in group:
-                    outputs[name] = self.tasks[name](inputs, samples.get(name), mode=mode)
+                    outputs[name] = self.tasks[name](inputs, samples[name], mode=mode)
         return outputs
 
     def task_losses(self, outputs: Any, data: Mapping[str, Any]) -> TaskLosses:

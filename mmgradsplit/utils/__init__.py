@@ -1,8 +1,9 @@
-"""What several rooms need and none of them owns: files, generators, names, the bare model."""
+"""What several rooms need and none of them owns: files, pictures, generators, names, a model."""
 
 from .files import config_name, write_atomically, write_json
 from .modules import unwrapped
 from .nearest import did_you_mean
+from .pictures import read_image
 from .seeding import seed_all
 from .tracing import kept_generators, without_trace
 
@@ -10,6 +11,7 @@ __all__ = [
     'config_name',
     'did_you_mean',
     'kept_generators',
+    'read_image',
     'seed_all',
     'unwrapped',
     'without_trace',

@@ -5,7 +5,18 @@ from .comparison import draw_comparison
 from .conflicts import draw_conflicts
 from .curves import Plot, draw_curves
 from .masks import draw_masks
-from .one_pass import make_sample, predict_image, read_image, register_sample_maker
+from .one_pass import (
+    Size,
+    evaluation_mode,
+    input_divisor,
+    make_sample,
+    place,
+    predict_batch,
+    predict_image,
+    read_image,
+    register_sample_maker,
+    rounded_up,
+)
 from .panel import Neighbour, draw_panel, save_figure
 from .queries import PanelMaker
 from .relations import draw_relations
@@ -14,6 +25,7 @@ __all__ = [
     'Neighbour',
     'PanelMaker',
     'Plot',
+    'Size',
     'draw_angles',
     'draw_comparison',
     'draw_conflicts',
@@ -21,9 +33,14 @@ __all__ = [
     'draw_masks',
     'draw_panel',
     'draw_relations',
+    'evaluation_mode',
+    'input_divisor',
     'make_sample',
+    'place',
+    'predict_batch',
     'predict_image',
     'read_image',
     'register_sample_maker',
+    'rounded_up',
     'save_figure',
 ]

@@ -1,18 +1,36 @@
-"""One image, all tasks, a single pass over the shared backbone."""
+"""Images, all tasks, a single pass over the shared backbone."""
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import mmcv
+import cv2
 import numpy as np
 import torch
+from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from mmgradsplit.functional import Placement, letterbox
+from mmgradsplit.utils import did_you_mean, read_image
+
 Size = tuple[int, int]
-SampleMaker = Callable[[Size, Size], Any]
+SampleMaker = Callable[[Placement], Any]
+
+__all__ = [
+    'Size',
+    'evaluation_mode',
+    'input_divisor',
+    'make_sample',
+    'place',
+    'predict_batch',
+    'predict_image',
+    'read_image',
+    'register_sample_maker',
+    'rounded_up',
+]
 
 # What would send an image through the backbone more than once, in the words of upstream's test_cfg.
 SINGLE_PASS = {'flip_test': False, 'mode': 'whole'}
@@ -27,14 +45,14 @@ def register_sample_maker(toolbox: str) -> Callable[[SampleMaker], SampleMaker]:
         toolbox: Name of the package that defines the model's class or one of its base classes.
 
     Returns:
-        A decorator for a function of the image's size and the network input's size, both (width,
-        height) in pixels, that returns a data sample such that ``predict`` gives results in the
+        A decorator for a function of the :class:`~mmgradsplit.functional.Placement` of the image in
+        the network's input. It returns a data sample such that ``predict`` gives results in the
         image's pixels.
 
     Example:
         >>> @register_sample_maker('mytoolbox')
-        ... def my_sample(image_size, input_size):
-        ...     return MyDataSample(metainfo=dict(ori_shape=image_size[::-1]))
+        ... def my_sample(placement):
+        ...     return MyDataSample(metainfo=dict(ori_shape=placement.image_size[::-1]))
     """
 
     def register(maker: SampleMaker) -> SampleMaker:
@@ -45,55 +63,62 @@ def register_sample_maker(toolbox: str) -> Callable[[SampleMaker], SampleMaker]:
 
 
 @register_sample_maker('mmpretrain')
-def _classification_sample(image_size: Size, input_size: Size) -> Any:
+def _classification_sample(placement: Placement) -> Any:
     from mmpretrain.structures import DataSample
 
-    return DataSample(metainfo=_shapes(image_size, input_size))
+    return DataSample(metainfo=_shapes(placement))
 
 
 @register_sample_maker('mmpose')
-def _pose_sample(image_size: Size, input_size: Size) -> Any:
+def _pose_sample(placement: Placement) -> Any:
     from mmpose.structures import PoseDataSample
 
-    scale = np.array(image_size, np.float32)
-    # Top-down estimators map the network's input back to this box: here, the whole image.
-    box = dict(input_size=input_size, input_center=scale / 2, input_scale=scale)
-    sample = PoseDataSample(metainfo=_shapes(image_size, input_size) | box)
+    scale, shift = np.array(placement.scale), np.array(placement.index_shift)
+    # Top-down estimators map the network's input back to this box.
+    extent = np.array(placement.input_size) / scale
+    box = dict(
+        input_size=placement.input_size,
+        input_center=(extent / 2 - shift / scale).astype(np.float32),
+        input_scale=extent.astype(np.float32),
+    )
+    sample = PoseDataSample(metainfo=_shapes(placement) | box)
     sample.gt_instances = InstanceData(
-        bboxes=np.array([[0, 0, *image_size]], np.float32), bbox_scores=np.ones(1, np.float32)
+        bboxes=np.array([[0, 0, *placement.image_size]], np.float32),
+        bbox_scores=np.ones(1, np.float32),
     )
     return sample
 
 
 @register_sample_maker('mmseg')
-def _segmentation_sample(image_size: Size, input_size: Size) -> Any:
+def _segmentation_sample(placement: Placement) -> Any:
     from mmseg.structures import SegDataSample
 
-    shapes = _shapes(image_size, input_size)
-    return SegDataSample(
-        metainfo=dict(shapes, pad_shape=shapes['img_shape'], padding_size=[0, 0, 0, 0])
-    )
+    shapes = _shapes(placement)
+    meta = dict(shapes, pad_shape=placement.input_size[::-1], padding_size=[0, 0, 0, 0])
+    right, below = placement.padding
+    if right or below:
+        # Left, right, above, below, as mmseg has it. Its preprocessor overwrites padding_size.
+        meta['img_padding_size'] = [0, right, 0, below]
+    return SegDataSample(metainfo=meta)
 
 
 @register_sample_maker('mmdet')
-def _detection_sample(image_size: Size, input_size: Size) -> Any:
+def _detection_sample(placement: Placement) -> Any:
     from mmdet.structures import DetDataSample
 
-    factors = tuple(new / old for new, old in zip(input_size, image_size, strict=True))
-    return DetDataSample(metainfo=dict(_shapes(image_size, input_size), scale_factor=factors))
+    return DetDataSample(metainfo=dict(_shapes(placement), scale_factor=placement.scale))
 
 
-def _shapes(image_size: Size, input_size: Size) -> dict[str, Any]:
-    return dict(img_shape=input_size[::-1], ori_shape=image_size[::-1])
+def _shapes(placement: Placement) -> dict[str, Any]:
+    return dict(img_shape=placement.content[::-1], ori_shape=placement.image_size[::-1])
 
 
-def make_sample(task_model: nn.Module, image_size: Size, input_size: Size) -> Any:
+def make_sample(task_model: nn.Module, placement: Placement) -> Any:
     """Data sample of one image for a task's model.
 
     Args:
         task_model: A model of any toolbox that has a sample maker.
-        image_size: (width, height) of the image.
-        input_size: (width, height) of the network's input.
+        placement: Where the image lies in the network's input.
 
     Raises:
         KeyError: If no sample maker is registered for the model's toolbox.
@@ -101,85 +126,154 @@ def make_sample(task_model: nn.Module, image_size: Size, input_size: Size) -> An
     packages = [cls.__module__.partition('.')[0] for cls in type(task_model).__mro__]
     for package in packages:
         if package in _SAMPLE_MAKERS:
-            return _SAMPLE_MAKERS[package](image_size, input_size)
+            return _SAMPLE_MAKERS[package](placement)
     raise KeyError(
         f'no data sample can be made for {type(task_model).__name__} of {packages[0]!r}: there are '
         f'makers for {sorted(_SAMPLE_MAKERS)}; add yours with register_sample_maker'
     )
 
 
-def predict_image(
-    model: Any, image: str | Path | np.ndarray, size: Size | None = None
-) -> dict[str, Any]:
-    """Predict all tasks of one image over a single backbone pass.
+def place(image: np.ndarray, placement: Placement, average: bool = True) -> Tensor:
+    """The network's input, before it is normalised: the image in its place, black around it.
 
+    Args:
+        image: shape [H x W x 3], BGR, uint8.
+        placement: Where it goes.
+        average: Average an image that shrinks to less than half over areas, so that no pixel is
+            overlooked. Else it is interpolated bilinearly, as the tasks' pipelines do.
+
+    Returns:
+        shape [3 x h x w], uint8.
+    """
+    if placement.shift == (0.0, 0.0):
+        small = average and min(placement.scale) < 0.5
+        right, below = placement.padding
+        resized = cv2.resize(
+            image,
+            placement.content,
+            interpolation=cv2.INTER_AREA if small else cv2.INTER_LINEAR,
+        )
+        pixels = np.pad(resized, ((0, below), (0, right), (0, 0)))
+    else:
+        matrix = np.column_stack([np.diag(placement.scale), placement.index_shift])
+        pixels = cv2.warpAffine(image, matrix, placement.input_size, flags=cv2.INTER_LINEAR)
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
+
+
+def predict_image(
+    model: Any, image: Any, size: Size | None = None, tasks: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Predict all tasks of one image over a single backbone pass: :func:`predict_batch` of one.
+
+    Args:
+        model: A :class:`~mmgradsplit.models.MultiTaskModel`. It is in evaluation mode during the
+            call.
+        image: What :func:`~mmgradsplit.utils.read_image` takes, such as a file, or an array
+            [H x W x 3], BGR, uint8.
+        size: (width, height) of the network's input.
+        tasks: Names of the tasks to predict; by default all.
+
+    Returns:
+        The data sample of each task, as its toolbox predicts it, in the image's pixels.
+    """
+    return predict_batch(model, [read_image(image)], size, tasks)[0]
+
+
+def predict_batch(
+    model: Any,
+    images: Sequence[np.ndarray],
+    size: Size | None = None,
+    tasks: Sequence[str] | None = None,
+) -> list[dict[str, Any]]:
+    """Predict several tasks of images over a single backbone pass (or as few as the model needs).
+
+    The images are scaled to fit into ``size``, with their aspect, and lie in its upper left corner;
+    the rest is zero after normalisation. All results are brought back into the images' pixels.
     Test-time flipping and sliding windows, which need further passes, are off during the call.
 
     Args:
         model: A :class:`~mmgradsplit.models.MultiTaskModel`. It is in evaluation mode during the
             call.
-        image: File, or shape [H x W x 3], BGR, uint8.
-        size: (width, height) that the image is resized to for the network. By default
-            ``model.input_size``, which :func:`~mmgradsplit.apis.load_model` sets, or else the
-            image's own.
+        images: N images, each [H x W x 3], BGR, uint8.
+        size: (width, height) of the network's input, a multiple of :func:`input_divisor`. By
+            default ``model.input_size``, which :func:`~mmgradsplit.apis.load_model` sets, or else
+            that of the images, which then have one size, rounded up to such a multiple.
+        tasks: Names of the tasks to predict; by default all.
 
     Returns:
-        The data sample of each task, as its toolbox predicts it, in the image's pixels.
+        For each image the data sample of each task, as its toolbox predicts it.
 
     Raises:
-        FileNotFoundError: If there is no such image.
-        KeyError: If no data sample can be made for a task's toolbox.
-        ValueError: If the file is not an image, or the tasks do not share one preprocessing.
+        KeyError: If no data sample can be made for a task's toolbox, or there is no such task.
+        ValueError: If the tasks do not share one preprocessing.
     """
-    pixels = read_image(image)
-    image_size = (pixels.shape[1], pixels.shape[0])
-    input_size = tuple(size or getattr(model, 'input_size', None) or image_size)
-    resized = mmcv.imresize(pixels, input_size, interpolation='bilinear')
-    tensor = torch.from_numpy(np.ascontiguousarray(resized.transpose(2, 0, 1)))
+    names = _chosen(model, tasks)
+    sizes = [(image.shape[1], image.shape[0]) for image in images]
+    given = size or getattr(model, 'input_size', None)
+    input_size = rounded_up(given or sizes[0], input_divisor(model))
+    # Without a size the images are not scaled.
+    placements = [
+        letterbox(own, input_size) if given else Placement(own, input_size, (1.0, 1.0))
+        for own in sizes
+    ]
+    tensors = [place(*pair) for pair in zip(images, placements, strict=True)]
     samples = {
-        task: [make_sample(task_model, image_size, input_size)]
-        for task, task_model in model.tasks.items()
+        task: [make_sample(model.tasks[task], placement) for placement in placements]
+        for task in names
     }
-    with evaluation_mode(model), _single_pass(model), torch.no_grad():
-        inputs, samples = _preprocess(model, tensor, samples)
+    with evaluation_mode(model), _single_pass(model), _without_shape_warning(), torch.no_grad():
+        inputs, samples = _preprocess(model, tensors, samples)
+        for row, placement in zip(inputs, placements, strict=True):
+            width, height = placement.content
+            row[:, height:] = 0
+            row[:, :, width:] = 0
         predictions = model(inputs, samples, mode='predict')
-    return {task: prediction[0] for task, prediction in predictions.items()}
+    return [{task: predictions[task][i] for task in names} for i in range(len(images))]
 
 
-def read_image(image: str | Path | np.ndarray) -> np.ndarray:
-    """An image as an array.
+def _chosen(model: Any, tasks: Sequence[str] | None) -> list[str]:
+    for task in tasks or ():
+        if task not in model.tasks:
+            hint = did_you_mean(task, model.tasks)
+            raise KeyError(f"no task '{task}' in this model, which has {list(model.tasks)}{hint}")
+    return [task for task in model.tasks if tasks is None or task in tasks]
+
+
+def input_divisor(model: Any) -> int:
+    """The number that width and height of the network's input have to be multiples of.
+
+    It is the least common multiple of what the tasks' preprocessors pad to.
 
     Args:
-        image: File, or shape [H x W x 3], BGR, which is returned as it is.
-
-    Returns:
-        shape [H x W x 3], BGR, uint8.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is not an image, or the array has another shape.
+        model: A :class:`~mmgradsplit.models.MultiTaskModel`.
     """
-    if isinstance(image, np.ndarray):
-        if image.ndim != 3 or image.shape[2] != 3:
-            raise ValueError(f'an image has the shape [H x W x 3], BGR, but got {image.shape}')
-        return image
-    if not Path(image).is_file():
-        raise FileNotFoundError(f"no image '{image}'")
-    pixels = mmcv.imread(image)
-    if pixels is None:
-        raise ValueError(f"'{image}' is not an image that OpenCV can read")
-    return pixels
+    divisors = [1]
+    for task in model.tasks.values():
+        preprocessor = task.data_preprocessor
+        test_cfg = getattr(preprocessor, 'test_cfg', None) or {}
+        for divisor in (
+            getattr(preprocessor, 'pad_size_divisor', None),
+            test_cfg.get('size_divisor'),
+        ):
+            divisors.append(max(1, int(divisor or 1)))
+    return math.lcm(*divisors)
+
+
+def rounded_up(size: Sequence[int], divisor: int) -> Size:
+    """The smallest (width, height) of multiples of a number that are not below a size."""
+    width, height = (math.ceil(length / divisor) * divisor for length in size)
+    return width, height
 
 
 def _preprocess(
-    model: Any, image: Tensor, samples: dict[str, list]
+    model: Any, images: Sequence[Tensor], samples: Mapping[str, list]
 ) -> tuple[Tensor, dict[str, list]]:
-    """Let every task preprocess the image, [3 x H x W], and check that they agree on the result."""
+    """Let every task preprocess the images, [3 x h x w] each, and check that they agree."""
     inputs: dict[str, Tensor] = {}
     processed = {}
-    for task, task_model in model.tasks.items():
-        batch = dict(inputs=[image.clone()], data_samples=samples[task])
-        result = task_model.data_preprocessor(batch, False)
+    for task, of_task in samples.items():
+        batch = dict(inputs=[image.clone() for image in images], data_samples=of_task)
+        result = model.tasks[task].data_preprocessor(batch, False)
         inputs[task], processed[task] = result['inputs'], result['data_samples']
     first = next(iter(inputs))
     for task, tensor in inputs.items():
@@ -191,6 +285,12 @@ def _preprocess(
                 f'({_describe(model, first, inputs[first])}): give them the same mean, std, '
                 f'channel order and padding'
             )
+    if inputs[first].shape[2:] != images[0].shape[1:]:
+        height, width = inputs[first].shape[2:]
+        raise ValueError(
+            f'the data preprocessors pad the input of {images[0].shape[2]} x {images[0].shape[1]} '
+            f'pixels to {width} x {height}: give this as the size'
+        )
     return inputs[first], processed
 
 
@@ -214,6 +314,21 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+@contextmanager
+def _without_shape_warning() -> Iterator[None]:
+    """Without mmseg's warning, for every batch, that its images differ in size, as they may."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        return record.msg != 'Image shapes are different in the batch.'
+
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
 
 
 @contextmanager

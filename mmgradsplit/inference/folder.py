@@ -1,0 +1,140 @@
+"""From inputs to a folder of files: what ``mmgradsplit predict`` calls."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from mmgradsplit.functional.placement import Size
+from mmgradsplit.visualization import PanelMaker, save_figure
+
+from .images import find_inputs
+from .inferencer import MultiTaskInferencer, Passes
+from .people import PeopleFinder
+from .writers import Writer, make_writers
+
+
+def predict_to_folder(
+    config: str | Path | Config | None,
+    checkpoint: str | Path,
+    inputs: Any,
+    out: str | Path = 'panels',
+    *,
+    formats: Sequence[str] = ('panel',),
+    overwrite: bool = False,
+    people: PeopleFinder | None = None,
+    batch_size: int = 8,
+    tasks: Sequence[str] | None = None,
+    passes: Passes = 'shared',
+    size: Size | None = None,
+    device: str | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> list[Path]:
+    """Look at pictures and write what was said of them.
+
+    Args:
+        config: As for :class:`~mmgradsplit.inference.MultiTaskInferencer`, as are ``checkpoint``,
+            ``device`` and ``cfg_options``.
+        checkpoint: File with the weights.
+        inputs: See :func:`~mmgradsplit.inference.find_inputs`.
+        out: Folder to write to.
+        formats: Some of ``panel``, ``overlay``, ``json``, ``coco``, ``png``, ``npy``, ``video``.
+        overwrite: Write over files that are there.
+        people: As for :meth:`~mmgradsplit.inference.MultiTaskInferencer.stream`, as are
+            ``batch_size``, ``tasks``, ``passes``, ``size`` and ``progress``.
+        batch_size: Pictures of a batch.
+        tasks: Names of the tasks.
+        passes: ``'shared'`` or ``'own'``.
+        size: (width, height) of the shared input.
+        device: Such as ``'cuda:0'``.
+        cfg_options: Values for keys of the config.
+        progress: Show how far it is.
+
+    Returns:
+        The files.
+
+    Raises:
+        FileExistsError: If a file is there already; nothing has been predicted then.
+        FileNotFoundError: If a file is not there.
+        ValueError: If an option does not fit, or nothing could be read.
+    """
+    found = find_inputs(inputs)
+    inferencer = MultiTaskInferencer(config, checkpoint, device, cfg_options)
+    known = list(inferencer.model.tasks)
+    writers = make_writers(formats, out, inferencer.metas, found, known, overwrite)
+    files: list[Path] = []
+    with ExitStack() as stack:
+        for writer in writers:
+            # A video that is stopped is whole, too.
+            stack.callback(_close, writer, files)
+        for result in inferencer.stream(
+            found,
+            batch_size=batch_size,
+            tasks=tasks,
+            passes=passes,
+            size=size,
+            people=people,
+            progress=progress,
+        ):
+            for writer in writers:
+                files += writer.write(result)
+    return files
+
+
+def _close(writer: Writer, files: list[Path]) -> None:
+    files += writer.close()
+
+
+def draw_validation_images(
+    config: str | Path | Config | None,
+    checkpoint: str | Path,
+    out: str | Path = 'panels',
+    *,
+    num_images: int = 4,
+    size: Size | None = None,
+    overwrite: bool = False,
+    device: str | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Draw panels of a config's own validation images, with their nearest gallery neighbours.
+
+    Args:
+        config: As for :func:`predict_to_folder`, as are ``checkpoint``, ``out``, ``overwrite``,
+            ``device`` and ``cfg_options``.
+        checkpoint: File with the weights.
+        out: Folder to write to.
+        num_images: Number of images.
+        size: (width, height) of the network's input, by default that of the images' pipeline.
+        overwrite: Write over files that are there.
+        device: Such as ``'cuda:0'``.
+        cfg_options: Values for keys of the config.
+
+    Returns:
+        The pictures' files.
+
+    Raises:
+        FileExistsError: If panels are there already.
+        FileNotFoundError: If a file is not there.
+        ValueError: If the config has no validation images.
+    """
+    inferencer = MultiTaskInferencer(config, checkpoint, device, cfg_options)
+    model = inferencer.model
+    loaders = model.cfg.get('val_dataloader')
+    if not loaders:
+        raise ValueError('the config has no val_dataloader to draw images of: give pictures')
+    by_task = dict.fromkeys(model.tasks, loaders) if 'dataset' in loaders else loaders
+    for task in by_task:
+        there = next(Path(out).glob(f'{task}_[0-9]*.png'), None)
+        if there and not overwrite:
+            raise FileExistsError(
+                f"'{there}' is there already: give --overwrite, or another folder by --out"
+            )
+    datasets = {task: DATASETS.build(loader['dataset']) for task, loader in by_task.items()}
+    maker = PanelMaker(model, datasets, size=size)
+    return [
+        save_figure(panel, Path(out, f'{name}.png')) for name, panel in maker.panels(num_images)
+    ]

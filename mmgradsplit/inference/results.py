@@ -1,0 +1,373 @@
+"""What a network says of a picture: a type for each kind of task, in the picture's pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from mmdet.structures.mask import encode_mask_results
+from numpy.typing import NDArray
+
+from mmgradsplit.functional.placement import Box, Size
+
+# Digits behind the point in JSON.
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """What one task says of a picture.
+
+    Attributes:
+        kind: Its name in files.
+    """
+
+    kind: ClassVar[str]
+
+    def moved(self, x: int, y: int) -> TaskResult:
+        """The same in a picture in which this one's upper left corner lies at (x, y)."""
+        return self
+
+    def as_json(self) -> dict[str, Any]:
+        """What JSON can hold of it; maps are summed up, since they have files of their own."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Attributes(TaskResult):
+    """Attributes, each of which a picture has or has not.
+
+    Attributes:
+        names: Names of the C attributes.
+        probabilities: shape [C].
+    """
+
+    kind = 'attributes'
+    names: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+    def as_json(self) -> dict[str, Any]:
+        """Probability by name."""
+        scores = dict(zip(self.names, _rounded(self.probabilities), strict=True))
+        return dict(probabilities=scores)
+
+
+@dataclass(frozen=True)
+class Classes(TaskResult):
+    """Classes of which a picture has one.
+
+    Attributes:
+        names: Names of the C classes.
+        probabilities: shape [C].
+    """
+
+    kind = 'classes'
+    names: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+    @property
+    def name(self) -> str:
+        """The most probable class."""
+        return self.names[int(self.probabilities.argmax())]
+
+    @property
+    def probability(self) -> float:
+        """The probability of the most probable class."""
+        return float(self.probabilities.max())
+
+    def as_json(self) -> dict[str, Any]:
+        """The most probable class, and the probability by name."""
+        scores = dict(zip(self.names, _rounded(self.probabilities), strict=True))
+        return dict(
+            name=self.name, probability=round(self.probability, DIGITS), probabilities=scores
+        )
+
+
+@dataclass(frozen=True)
+class Embedding(TaskResult):
+    """An embedding, whose distances to others say who is alike.
+
+    Attributes:
+        vector: shape [D].
+    """
+
+    kind = 'embedding'
+    vector: NDArray[np.float32]
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole vector."""
+        return dict(vector=[float(f'{value:.6g}') for value in self.vector])
+
+
+@dataclass(frozen=True)
+class Keypoints(TaskResult):
+    """Skeletons.
+
+    Attributes:
+        names: Names of the K keypoints.
+        xy: shape [N x K x 2], indices of pixels.
+        scores: shape [N x K].
+        links: Pairs of keypoints that a line joins.
+        colours: RGB of the keypoints, shape [K x 3].
+        link_colours: RGB of the lines, shape [L x 3].
+    """
+
+    kind = 'keypoints'
+    names: tuple[str, ...]
+    xy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    links: tuple[tuple[int, int], ...] = ()
+    colours: NDArray[np.uint8] | None = None
+    link_colours: NDArray[np.uint8] | None = None
+
+    def moved(self, x: int, y: int) -> Keypoints:
+        """See :meth:`TaskResult.moved`."""
+        return dataclasses.replace(self, xy=self.xy + np.array([x, y], np.float32))
+
+    def as_json(self) -> dict[str, Any]:
+        """For each skeleton, [x, y, score] by the keypoint's name."""
+        skeletons = [
+            {
+                name: [round(float(value), 2) for value in point] + [round(float(score), DIGITS)]
+                for name, point, score in zip(self.names, points, scores, strict=True)
+            }
+            for points, scores in zip(self.xy, self.scores, strict=True)
+        ]
+        return dict(skeletons=skeletons)
+
+
+@dataclass(frozen=True)
+class LabelMap(TaskResult):
+    """A class for each pixel.
+
+    Attributes:
+        labels: shape [H x W], indices of classes.
+        names: Names of the C classes.
+        palette: shape [C x 3], RGB.
+        origin: (x, y) of the map's upper left corner in the picture.
+    """
+
+    kind = 'labels'
+    labels: NDArray[Any]
+    names: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    origin: tuple[int, int] = (0, 0)
+
+    @property
+    def background(self) -> list[int]:
+        """The classes that mean that there is nothing."""
+        return [i for i, name in enumerate(self.names) if name.lower() == 'background']
+
+    def moved(self, x: int, y: int) -> LabelMap:
+        """See :meth:`TaskResult.moved`."""
+        return dataclasses.replace(self, origin=(self.origin[0] + x, self.origin[1] + y))
+
+    def as_json(self) -> dict[str, Any]:
+        """The number of pixels of each class that there is."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.names))
+        pixels = {self.names[i]: int(counts[i]) for i in np.flatnonzero(counts)}
+        return dict(origin=list(self.origin), size=list(self.labels.shape[::-1]), pixels=pixels)
+
+
+@dataclass(frozen=True)
+class Boxes(TaskResult):
+    """Things with a box each.
+
+    Attributes:
+        xyxy: shape [N x 4], edges: a pixel with index i reaches from i to i + 1.
+        scores: shape [N].
+        labels: shape [N], indices of classes.
+        names: Names of the C classes.
+        palette: shape [C x 3], RGB.
+        masks: shape [N x H x W], bool, if the detector makes masks.
+        origin: (x, y) of the masks' upper left corner in the picture.
+    """
+
+    kind = 'boxes'
+    xyxy: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    names: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    masks: NDArray[np.bool_] | None = None
+    origin: tuple[int, int] = (0, 0)
+
+    def moved(self, x: int, y: int) -> Boxes:
+        """See :meth:`TaskResult.moved`."""
+        shift = np.array([x, y, x, y], np.float32)
+        origin = (self.origin[0] + x, self.origin[1] + y)
+        return dataclasses.replace(self, xyxy=self.xyxy + shift, origin=origin)
+
+    def run_lengths(self) -> list[dict[str, Any]]:
+        """The masks as COCO has them: run lengths, with text for bytes."""
+        if self.masks is None:
+            return []
+        encoded = encode_mask_results(self.masks)
+        return [dict(size=each['size'], counts=each['counts'].decode()) for each in encoded]
+
+    def as_json(self) -> dict[str, Any]:
+        """For each box its class, score, edges, and mask in COCO's run lengths."""
+        masks = self.run_lengths()
+        boxes = []
+        for i, (box, score, label) in enumerate(
+            zip(self.xyxy, self.scores, self.labels, strict=True)
+        ):
+            entry = dict(
+                name=self.names[label],
+                score=round(float(score), DIGITS),
+                xyxy=[round(float(value), 2) for value in box],
+            )
+            boxes.append(entry | (dict(mask=masks[i]) if masks else {}))
+        return dict(boxes=boxes) | (dict(origin=list(self.origin)) if masks else {})
+
+
+@dataclass(frozen=True)
+class ValueMap(TaskResult):
+    """A number for each pixel.
+
+    Attributes:
+        name: What it is: ``'depth'``, in metres as the NYUv2 and Cityscapes data sets have it;
+            ``'disparity'``; or what a :class:`~mmgradsplit.models.DenseRegressor` was trained on.
+        values: shape [H x W].
+        origin: (x, y) of the map's upper left corner in the picture.
+    """
+
+    kind = 'values'
+    name: str
+    values: NDArray[np.float32]
+    origin: tuple[int, int] = (0, 0)
+
+    def moved(self, x: int, y: int) -> ValueMap:
+        """See :meth:`TaskResult.moved`."""
+        return dataclasses.replace(self, origin=(self.origin[0] + x, self.origin[1] + y))
+
+    def as_json(self) -> dict[str, Any]:
+        """The smallest, mean and largest value."""
+        low, mean, high = (float(f(self.values)) for f in (np.min, np.mean, np.max))
+        summary = dict(min=round(low, DIGITS), mean=round(mean, DIGITS), max=round(high, DIGITS))
+        return dict(name=self.name, origin=list(self.origin), **summary)
+
+
+@dataclass(frozen=True)
+class VectorMap(TaskResult):
+    """A vector for each pixel.
+
+    Attributes:
+        name: What it is: ``'normal'``, unit vectors: x to the right, y up, z to the camera, as the
+            NYUv2 data set has them; or what was trained on.
+        vectors: shape [H x W x K].
+        origin: (x, y) of the map's upper left corner in the picture.
+    """
+
+    kind = 'vectors'
+    name: str
+    vectors: NDArray[np.float32]
+    origin: tuple[int, int] = (0, 0)
+
+    def moved(self, x: int, y: int) -> VectorMap:
+        """See :meth:`TaskResult.moved`."""
+        return dataclasses.replace(self, origin=(self.origin[0] + x, self.origin[1] + y))
+
+    def as_json(self) -> dict[str, Any]:
+        """The mean vector."""
+        mean = _rounded(self.vectors.reshape(-1, self.vectors.shape[-1]).mean(0))
+        return dict(name=self.name, origin=list(self.origin), mean=mean)
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person in a picture.
+
+    Attributes:
+        box: x1, y1, x2, y2 in the picture.
+        score: The detector's.
+        tasks: What each task says of the person, in the picture's pixels.
+        crop: The part of the picture that the network saw: x1, y1, x2, y2, whole pixels.
+        samples: The toolboxes' data samples by task, in the crop's pixels.
+    """
+
+    box: Box
+    score: float
+    tasks: Mapping[str, TaskResult]
+    crop: tuple[int, int, int, int]
+    samples: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a network says of a picture.
+
+    Attributes:
+        name: A short name, different for every picture of a call; files are named by it.
+        source: The file, or the place in what was given.
+        index: The number of the picture in what was given, of a video in the video.
+        size: (width, height) of the picture.
+        tasks: What each task says, in the picture's pixels; empty where people are looked at.
+        people: The people, where a detector or boxes are given, else None.
+        image_id: Of COCO's files.
+        image: shape [H x W x 3], BGR; None where it was let go.
+        samples: The toolboxes' data samples by task, in the picture's pixels.
+    """
+
+    name: str
+    source: str
+    index: int
+    size: Size
+    tasks: Mapping[str, TaskResult]
+    people: tuple[Person, ...] | None = None
+    image_id: int = 0
+    image: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    samples: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """What JSON can hold of it."""
+        content: dict[str, Any] = dict(
+            name=self.name,
+            source=self.source,
+            index=self.index,
+            image_id=self.image_id,
+            width=self.size[0],
+            height=self.size[1],
+        )
+        if self.people is None:
+            return content | dict(tasks=_tasks_as_json(self.tasks))
+        people = [
+            dict(
+                box=[round(float(value), 2) for value in person.box],
+                score=round(person.score, DIGITS),
+                tasks=_tasks_as_json(person.tasks),
+            )
+            for person in self.people
+        ]
+        return content | dict(people=people)
+
+    def parts(self) -> list[tuple[str, TaskResult, float]]:
+        """What was said, with the task, and the person's score: of the picture, or of each person.
+
+        The least sure person comes first, so that the surest is drawn last.
+        """
+        if self.people is None:
+            return [(task, said, 1.0) for task, said in self.tasks.items()]
+        return [
+            (task, said, person.score)
+            for person in sorted(self.people, key=lambda person: person.score)
+            for task, said in person.tasks.items()
+        ]
+
+    def without_image(self) -> Result:
+        """The same without picture and data samples, which need much memory."""
+        people = self.people
+        if people is not None:
+            people = tuple(dataclasses.replace(person, samples={}) for person in people)
+        return dataclasses.replace(self, image=None, samples={}, people=people)
+
+
+def _tasks_as_json(tasks: Mapping[str, TaskResult]) -> dict[str, Any]:
+    return {task: dict(kind=said.kind, **said.as_json()) for task, said in tasks.items()}
+
+
+def _rounded(values: NDArray[Any]) -> list[float]:
+    return [round(float(value), DIGITS) for value in values]
