@@ -13,7 +13,7 @@ from matplotlib.patheffects import Normal, Stroke
 
 INK, FAINT = '#22303c', '#8a97a3'
 STRONG, WEAK, RIGHT, WRONG = '#2f7fc1', '#c3d5e5', '#1f9d55', '#d64545'
-MAX_BARS = 12
+MIN_BARS, MAX_BARS, ROWS = 3, 12, 8
 LETTER = 0.08
 BAR_CELL, LEGEND_CELL = 0.5, 0.36
 SCORE_THRESHOLD = 0.5
@@ -100,12 +100,16 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
 def draw_scores(
     axes: Axes, scores: np.ndarray, meta: Mapping[str, Any], truth: Collection[int] = ()
 ) -> None:
-    """Class scores, shape [C], as horizontal bars: the highest and the true ones."""
+    """Class scores, shape [C], as horizontal bars, sorted: what is predicted, and what is true.
+
+    Args:
+        axes: Where to draw.
+        scores: shape [C].
+        meta: ``classes``, their names, and ``exclusive``, groups of names of which one is true.
+        truth: Indices of the true classes; empty if unknown.
+    """
     names = _names(meta, len(scores))
-    ranked = np.argsort(-scores, kind='stable')
-    # The true classes have their place even where their scores are low.
-    keep = set([*truth, *(i for i in ranked if i not in truth)][:MAX_BARS])
-    shown = [i for i in ranked if i in keep]
+    shown = chosen_scores(scores, names, meta.get('exclusive') or (), truth)
     for row, i in enumerate(shown):
         axes.barh(row, 1, height=0.72, color='#f1f4f7')
         color = STRONG if scores[i] >= SCORE_THRESHOLD else WEAK
@@ -114,13 +118,45 @@ def draw_scores(
     if len(truth):
         axes.set_xlabel('✓ true', color=RIGHT, fontsize=9)
     axes.axvline(SCORE_THRESHOLD, color=FAINT, linewidth=0.8, linestyle=':')
-    axes.set(xlim=(0, 1), ylim=(max(len(shown), 4) - 0.5, -0.5), xticks=[])
+    axes.set(xlim=(0, 1), ylim=(max(len(shown), ROWS) - 0.5, -0.5), xticks=[])
     axes.set_yticks(range(len(shown)))
     axes.set_yticklabels([f'{names[i]} ✓' if i in truth else names[i] for i in shown], fontsize=9)
     for label, i in zip(axes.get_yticklabels(), shown, strict=True):
         label.set_color(RIGHT if i in truth else INK)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def chosen_scores(
+    scores: np.ndarray,
+    names: Sequence[str],
+    exclusive: Sequence[Collection[str]] = (),
+    truth: Collection[int] = (),
+) -> list[int]:
+    """Choose the classes that a panel names.
+
+    Args:
+        scores: shape [C].
+        names: Names of the C classes.
+        exclusive: Groups of names; of each group, the class with the highest score is named alone.
+        truth: Indices of the true classes, which have their place even where their scores are low.
+
+    Returns:
+        Indices, the highest score first: the true classes, the best of each group and all others
+        that reach the threshold, but at least the best three.
+    """
+    ranked = np.argsort(-scores, kind='stable').tolist()
+    leaders: set[int] = set()
+    beaten: set[int] = set()
+    for group in exclusive:
+        members = [i for i in ranked if names[i] in group]
+        leaders.update(members[:1])
+        beaten.update(members[1:])
+    left = [i for i in ranked if i not in beaten]
+    predicted = [i for i in left if i in leaders or scores[i] >= SCORE_THRESHOLD]
+    best = [*predicted, *(i for i in left if i not in predicted)][: max(len(predicted), MIN_BARS)]
+    keep = set([*truth, *(i for i in best if i not in truth)][:MAX_BARS])
+    return [i for i in ranked if i in keep]
 
 
 def draw_keypoints(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:
