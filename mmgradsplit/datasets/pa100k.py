@@ -23,8 +23,8 @@ class PA100K(MultiLabelDataset):
         └── release_data/release_data/000001.jpg, ...
 
     Each sample has ``img_path`` and ``gt_label``, the indices of the attributes that it shows.
-    ``metainfo['exclusive']`` has groups of attributes of which a person has one: a panel names the
-    likeliest of each.
+    ``metainfo['exclusive']`` has groups of attributes of which a person has at most one: of each, a
+    panel names the likeliest alone.
 
     Args:
         data_root: The folder.
@@ -45,7 +45,10 @@ class PA100K(MultiLabelDataset):
             'ShortSleeve', 'LongSleeve', 'UpperStride', 'UpperLogo', 'UpperPlaid', 'UpperSplice',
             'LowerStripe', 'LowerPattern', 'LongCoat', 'Trousers', 'Shorts', 'Skirt&Dress', 'boots',
         ),
-        'exclusive': (('AgeOver60', 'Age18-60', 'AgeLess18'), ('Front', 'Side', 'Back')),
+        'exclusive': (
+            ('AgeOver60', 'Age18-60', 'AgeLess18'), ('Front', 'Side', 'Back'),
+            ('ShortSleeve', 'LongSleeve'), ('Trousers', 'Shorts', 'Skirt&Dress'),
+        ),
     }  # fmt: skip
 
     def __init__(

@@ -105,14 +105,16 @@ def draw_scores(
     Args:
         axes: Where to draw.
         scores: shape [C].
-        meta: ``classes``, their names, and ``exclusive``, groups of names of which one is true.
+        meta: ``classes``, their names, and ``exclusive``, groups of which at most one is true.
         truth: Indices of the true classes; empty if unknown.
     """
     names = _names(meta, len(scores))
-    shown = chosen_scores(scores, names, meta.get('exclusive') or (), truth)
+    named = named_classes(scores, names, meta.get('exclusive') or ())
+    # The true classes have their place even where their scores are low.
+    shown = sorted({*named[: max(MAX_BARS - len(truth), 0)], *truth}, key=lambda i: -scores[i])
     for row, i in enumerate(shown):
         axes.barh(row, 1, height=0.72, color='#f1f4f7')
-        color = STRONG if scores[i] >= SCORE_THRESHOLD else WEAK
+        color = STRONG if i in named and scores[i] >= SCORE_THRESHOLD else WEAK
         axes.barh(row, scores[i], height=0.72, color=color)
         axes.text(1.03, row, f'{scores[i]:.2f}', va='center', fontsize=8, color=INK)
     if len(truth):
@@ -127,36 +129,25 @@ def draw_scores(
     axes.spines[:].set_visible(False)
 
 
-def chosen_scores(
-    scores: np.ndarray,
-    names: Sequence[str],
-    exclusive: Sequence[Collection[str]] = (),
-    truth: Collection[int] = (),
+def named_classes(
+    scores: np.ndarray, names: Sequence[str], exclusive: Sequence[Collection[str]] = ()
 ) -> list[int]:
     """Choose the classes that a panel names.
 
     Args:
         scores: shape [C].
         names: Names of the C classes.
-        exclusive: Groups of names; of each group, the class with the highest score is named alone.
-        truth: Indices of the true classes, which have their place even where their scores are low.
+        exclusive: Groups of names of which at most one is true.
 
     Returns:
-        Indices, the highest score first: the true classes, the best of each group and all others
-        that reach the threshold, but at least the best three.
+        Indices, the highest score first: those that reach the threshold, or else the best three,
+        and of each group the best alone.
     """
     ranked = np.argsort(-scores, kind='stable').tolist()
-    leaders: set[int] = set()
-    beaten: set[int] = set()
-    for group in exclusive:
-        members = [i for i in ranked if names[i] in group]
-        leaders.update(members[:1])
-        beaten.update(members[1:])
+    beaten = {i for group in exclusive for i in [i for i in ranked if names[i] in group][1:]}
     left = [i for i in ranked if i not in beaten]
-    predicted = [i for i in left if i in leaders or scores[i] >= SCORE_THRESHOLD]
-    best = [*predicted, *(i for i in left if i not in predicted)][: max(len(predicted), MIN_BARS)]
-    keep = set([*truth, *(i for i in best if i not in truth)][:MAX_BARS])
-    return [i for i in ranked if i in keep]
+    reached = sum(scores[i] >= SCORE_THRESHOLD for i in left)
+    return left[: min(max(reached, MIN_BARS), MAX_BARS)]
 
 
 def draw_keypoints(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
 from mmgradsplit.visualization import Neighbour, draw_panel, save_figure
-from mmgradsplit.visualization.cells import RIGHT, WRONG
+from mmgradsplit.visualization.cells import RIGHT, STRONG, WEAK, WRONG
 
 IMAGE = np.full((40, 20, 3), (200, 100, 50), np.uint8)
 METAS: dict[str, dict[str, Any]] = dict(
@@ -81,7 +81,7 @@ def test_what_is_predicted_and_what_is_true_has_a_bar() -> None:
     assert bars(scores, truth={0, 19}) == ['name19 ✓', *predicted[1:], 'name0 ✓']
     # The best three where nothing is likely, and no more than there is room for.
     assert bars([score / 10 for score in scores]) == ['name19', 'name18', 'name17']
-    assert len(bars([0.9] * 20)) == 12
+    assert len(bars([0.9] * 20)) == len(bars([0.9] * 20, truth={18, 19})) == 12
 
 
 def test_of_exclusive_classes_the_likeliest_has_a_bar() -> None:
@@ -89,10 +89,18 @@ def test_of_exclusive_classes_the_likeliest_has_a_bar() -> None:
     views = [('Front', 'Side', 'Back')]
     scores = [0.6, 0.1, 0.79, 0.7, 0.9, 0.2, 0.95]
     assert bars(scores, classes=classes, exclusive=views) == ['Skirt', 'Bag', 'Back', 'Hat']
-    # One of them holds, however unsure; what is true is shown beside it.
-    unsure = [0.4, 0.1, 0.3, 0.7, 0.9, 0.2, 0.95]
-    found = bars(unsure, classes=classes, exclusive=views, truth={2})
-    assert found == ['Skirt', 'Bag', 'Hat', 'Front', 'Back ✓']
+    # What is true is shown beside it, as something that is not predicted.
+    meta = dict(classes=classes, exclusive=views)
+    figure = draw_panel(
+        IMAGE,
+        dict(attribute=attributes(scores)),
+        dict(attribute=meta),
+        truth=dict(attribute={0}),
+    )
+    names = [label.get_text() for label in figure.axes[1].get_yticklabels()]
+    assert names == ['Skirt', 'Bag', 'Back', 'Hat', 'Front ✓']
+    colors = [patch.get_facecolor()[:3] for patch in figure.axes[1].patches[1::2]]
+    assert colors == [to_rgb(STRONG)] * 4 + [to_rgb(WEAK)]
     # Groups that the data set does not have are passed over.
     assert bars([0.9, 0.8], classes=['Hat', 'Bag'], exclusive=views) == ['Hat', 'Bag']
 
