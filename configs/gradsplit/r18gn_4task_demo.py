@@ -2,7 +2,7 @@
 # The same code as the full-size configs; a thinner ResNet-18, smaller images and batches.
 _base_ = 'r18gn_4task.py'
 root = 'data/pedestrians'
-width = 32  # channels of the first stage; ResNet-18 has 64
+width = 16  # channels of the first stage; ResNet-18 has 64
 
 kaiming = [
     dict(type='Kaiming', layer='ConvTranspose2d', mode='fan_in'),
@@ -16,7 +16,7 @@ model = dict(
     backbone=dict(
         base_channels=width,
         stem_channels=width,
-        norm_cfg=dict(num_groups=16),
+        norm_cfg=dict(num_groups=8),
         init_cfg=None,
     ),
     tasks=dict(
@@ -34,7 +34,7 @@ model = dict(
         pose=dict(
             head=dict(
                 in_channels=8 * width,
-                deconv_out_channels=(64, 64),
+                deconv_out_channels=(48, 48),
                 deconv_kernel_sizes=(4, 4),
                 decoder=codec,
                 # The published initialisation stays at empty heatmaps for long.
@@ -45,10 +45,10 @@ model = dict(
         ),
         parsing=dict(
             data_preprocessor=dict(size=(96, 64)),
-            # Layer4 of such an image has 6 x 4 positions: the head reads layers 2 and 3 as well.
+            # Layer4 of such an image has 6 x 4 positions: the head reads the other layers as well.
             decode_head=dict(
-                in_channels=[2 * width, 4 * width, 8 * width],
-                in_index=[1, 2, 3],
+                in_channels=[width, 2 * width, 4 * width, 8 * width],
+                in_index=[0, 1, 2, 3],
                 input_transform='resize_concat',
                 channels=32,
                 # Most of the picture is background, and mIoU counts all parts alike.
@@ -65,7 +65,7 @@ crop = dict(type='GetBBoxCenterScale', padding=1.05)
 reid_keys = ('img_path', 'person_id', 'camera_id', 'is_query')
 train_dataloader = dict(
     attribute=dict(
-        batch_size=32,
+        batch_size=24,
         num_workers=1,
         dataset=dict(
             data_root=root + '/pa100k',
@@ -73,9 +73,9 @@ train_dataloader = dict(
         ),
     ),
     reid=dict(
-        batch_size=32,
+        batch_size=24,
         num_workers=1,
-        sampler=dict(batch_size=32, num_instances=4),
+        sampler=dict(batch_size=24, num_instances=4),
         dataset=dict(
             data_root=root + '/market1501',
             pipeline=[dict(type='LoadImageFromFile'), resize, flip, dict(type='PackInputs')],
@@ -159,11 +159,11 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=4, iters_per_epoch=100, val_begin=4, val_interval=4)
+train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
 optim_wrapper = dict(optimizer=dict(lr=0.002, fused=True))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=20, by_epoch=False),
-    dict(type='CosineAnnealingLR', T_max=380, begin=20, end=400, by_epoch=False),
+    dict(type='CosineAnnealingLR', T_max=480, begin=20, end=500, by_epoch=False),
 ]
 default_hooks = dict(logger=dict(interval=25))
 custom_hooks = [

@@ -1,15 +1,22 @@
 # The demo on larger images, for longer: about ten minutes on two cores. The experiments of
 # docs/experiments were made with it.
 _base_ = 'r18gn_4task_demo.py'
-width = _base_.width
+width = 32
 
 codec = dict(type='MSRAHeatmap', input_size=(128, 128), heatmap_size=(32, 32), sigma=2)
 model = dict(
-    backbone=dict(strides=(1, 2, 2, 2)),
+    backbone=dict(
+        base_channels=width,
+        stem_channels=width,
+        strides=(1, 2, 2, 2),
+        norm_cfg=dict(num_groups=16),
+    ),
     tasks=dict(
-        attribute=dict(head=dict(conv_channels=256)),
+        attribute=dict(head=dict(in_channels=8 * width, conv_channels=256)),
+        reid=dict(head=dict(in_channels=8 * width)),
         pose=dict(
             head=dict(
+                in_channels=8 * width,
                 deconv_out_channels=(64, 64, 64),
                 deconv_kernel_sizes=(4, 4, 4),
                 decoder=codec,
@@ -19,7 +26,12 @@ model = dict(
                 ],
             ),
         ),
-        parsing=dict(data_preprocessor=dict(size=(128, 128)), decode_head=dict(channels=64)),
+        parsing=dict(
+            data_preprocessor=dict(size=(128, 128)),
+            decode_head=dict(
+                in_channels=[2 * width, 4 * width, 8 * width], in_index=[1, 2, 3], channels=64
+            ),
+        ),
     ),
 )
 
@@ -31,8 +43,12 @@ crop = [
     dict(type='TopdownAffine', input_size=codec['input_size']),
 ]
 train_dataloader = dict(
-    attribute=dict(dataset=dict(pipeline=[load, resize, _base_.flip, pack])),
-    reid=dict(dataset=dict(pipeline=[load, resize, _base_.flip, pack])),
+    attribute=dict(batch_size=32, dataset=dict(pipeline=[load, resize, _base_.flip, pack])),
+    reid=dict(
+        batch_size=32,
+        sampler=dict(batch_size=32),
+        dataset=dict(pipeline=[load, resize, _base_.flip, pack]),
+    ),
     pose=dict(
         dataset=dict(
             pipeline=[
@@ -69,7 +85,6 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
 optim_wrapper = dict(optimizer=dict(_delete_=True, type='Adam', lr=0.002))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, begin=0, end=50, by_epoch=False),
