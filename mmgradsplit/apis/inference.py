@@ -80,7 +80,7 @@ def predict_to_folder(
     out: str | Path = 'panels',
     *,
     size: tuple[int, int] | None = None,
-    num_images: int = 4,
+    num_images: int = 2,
     device: str | None = None,
 ) -> list[Path]:
     """Draw panels of images, or of a config's own validation images.
@@ -88,12 +88,12 @@ def predict_to_folder(
     Args:
         config: Config file, or a config.
         checkpoint: File with the weights.
-        images: Image files. If there are none, ``num_images`` images of the validation set that has
-            queries (or of the first task's) are drawn, with their nearest gallery neighbours.
+        images: Image files. If there are none, ``num_images`` images of each task's validation set
+            are drawn, queries with their nearest gallery neighbours.
         out: Folder to write to.
         size: (width, height) that the images are resized to for the network, by default that of the
-            first task's validation (or of the validation images).
-        num_images: Number of validation images where no image is given.
+            first task's validation (or of each task's own).
+        num_images: Number of validation images of each task where no image is given.
         device: Such as ``'cuda:0'``; by default a GPU where there is one.
 
     Returns:

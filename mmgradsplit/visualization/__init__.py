@@ -7,7 +7,7 @@ from .curves import Plot, draw_curves
 from .masks import draw_masks
 from .one_pass import make_sample, predict_image, read_image, register_sample_maker
 from .panel import Neighbour, draw_panel, save_figure
-from .queries import PanelMaker
+from .panel_maker import PanelMaker
 from .relations import draw_relations
 
 __all__ = [
