@@ -22,8 +22,9 @@ from mmgradsplit.utils import mmengine_private as private
 POSITION = ('_epoch', '_iter', '_max_epochs', '_max_iters')
 SAVING = ('_save_checkpoint_with_step', '_save_best_checkpoint')
 TESTED = {*POSITION, *SAVING, '_inner_count', '_metainfo', '_params_init_info', '_serialize_data'}
-# Private names of torch's and of the toolboxes'.
+# Private names of torch's, of the toolboxes', and of torchvision's (tests/test_compat).
 OTHERS = {'_buffers', '_freeze_stages', '_get_loss'}
+OTHERS |= {'_deform_conv2d_backward', '_roi_align_backward'}
 PACKAGE = Path(private.__file__).parents[1]
 
 
