@@ -59,11 +59,12 @@ def parse(words: Words) -> tuple[str, argparse.Namespace] | None:
     if program == 'mmgradsplit':
         from mmgradsplit.cli import make_parser
 
-        return arguments[0], make_parser().parse_args(arguments)
+        return arguments[0].replace('-', '_'), make_parser().parse_args(arguments)
     if program == 'make':
         for word in arguments:
-            target = f'{word.partition("=")[0]} ?=' if '=' in word else f'{word}:'
-            assert re.search(f'^{re.escape(target)}', (ROOT / 'Makefile').read_text(), re.MULTILINE)
+            name, is_variable, _ = word.partition('=')
+            pattern = rf'\b{name}\b' if is_variable else f'^{name}:'
+            assert re.search(pattern, (ROOT / 'Makefile').read_text(), re.MULTILINE), word
         return None
     script, *arguments = arguments
     if script == '-c':
@@ -90,7 +91,8 @@ def parse(words: Words) -> tuple[str, argparse.Namespace] | None:
 
 @functools.cache
 def read(config: str) -> Config:
-    return Config.fromfile(config)
+    path = Path(config)
+    return Config.fromfile(path if path.is_file() else Path('configs', config))
 
 
 def prepared(args: argparse.Namespace) -> Iterator[Config]:
