@@ -18,7 +18,8 @@ endef
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
-	@echo 'PYTHON=python3.11 chooses the Python; DEMO_ARGS=... goes to tools/train.py, TEST_ARGS=... to pytest'
+	@echo 'PYTHON=python3.11 chooses the Python; DEMO_CONFIG=... the demo, such as $(basename $(DEMO_CONFIG))_long.py'
+	@echo 'DEMO_ARGS=... goes to tools/train.py, TEST_ARGS=... to pytest'
 
 install:  ## make the environment: pinned packages, compiled ops, the project
 	@$(PYTHON) tools/install.py --venv $(VENV)
