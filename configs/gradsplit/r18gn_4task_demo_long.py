@@ -12,7 +12,9 @@ model = dict(
         norm_cfg=dict(num_groups=16),
     ),
     tasks=dict(
-        attribute=dict(head=dict(in_channels=8 * width, conv_channels=256)),
+        attribute=dict(
+            head=dict(in_channels=8 * width, conv_channels=256, loss=dict(pos_weight=[3.0] * 26))
+        ),
         reid=dict(head=dict(in_channels=8 * width)),
         pose=dict(
             head=dict(
@@ -29,7 +31,10 @@ model = dict(
         parsing=dict(
             data_preprocessor=dict(size=(128, 128)),
             decode_head=dict(
-                in_channels=[2 * width, 4 * width, 8 * width], in_index=[1, 2, 3], channels=64
+                in_channels=[2 * width, 4 * width, 8 * width],
+                in_index=[1, 2, 3],
+                channels=64,
+                loss_decode=dict(class_weight=[0.3] + [1.0] * 19),
             ),
         ),
     ),
