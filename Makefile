@@ -19,7 +19,8 @@ endef
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
-	@echo 'PYTHON=python3.11 chooses the Python; DEMO_ARGS=... goes to tools/train.py, TEST_ARGS=... to pytest'
+	@echo 'PYTHON=python3.11 chooses the Python; DEMO_CONFIG=... the demo, such as $(basename $(DEMO_CONFIG))_long.py'
+	@echo 'DEMO_ARGS=... goes to tools/train.py, TEST_ARGS=... to pytest'
 
 install:  ## make the environment: pinned packages and the project; OPS=1 compiles mmcv's ops, OPS=0 goes back
 	@$(PYTHON) tools/install.py --venv $(VENV) --ops "$(OPS)"

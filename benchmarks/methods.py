@@ -13,10 +13,10 @@ config: whether its network trains by the method for so many iterations, or what
 
 Example:
     python benchmarks/methods.py configs/sta/ft_r18_scenes.py --repeats 20
-    python benchmarks/methods.py configs/multihead/r18gn_4task_demo.py \
+    python benchmarks/methods.py configs/multihead/r18gn_4task_demo_long.py \
         --methods mgda fairgrad --batch-size 8
     python benchmarks/methods.py configs/sta/ft_r18_scenes.py \
-        configs/multihead/r18gn_4task_demo.py --repeats 20 --table methods.md
+        configs/multihead/r18gn_4task_demo_long.py --repeats 20 --table methods.md
 """
 
 import argparse

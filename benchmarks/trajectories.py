@@ -63,7 +63,7 @@ class Case:
     processes: int = 1
 
 
-DEMO = 'gradsplit/r18gn_4task_demo.py'
+DEMO = 'gradsplit/r18gn_4task_demo_long.py'
 SCENES = 'amtl/uniform_r18_deeplabv3plus_scenes.py'
 PERSONS, ROOMS, COCO = 'pedestrians', 'scenes', 'coco'
 ADAM = dict(type='Adam', lr=0.002)
@@ -87,7 +87,7 @@ def _aggregator(name: str, on: str) -> dict[str, Any]:
 
 CASES: dict[str, Case] = {
     # Round-robin, a data set for each task.
-    'multi_head': Case('multihead/r18gn_4task_demo.py', PERSONS, 1),
+    'multi_head': Case('multihead/r18gn_4task_demo_long.py', PERSONS, 1),
     'gradsplit_step': Case(
         DEMO, PERSONS, 2, {'optim_wrapper.optimizers': 'separate', 'optim_wrapper.update': 'step'}
     ),

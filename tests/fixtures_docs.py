@@ -132,11 +132,13 @@ def write_project(folder: Path) -> Path:
         (folder / name).symlink_to(ROOT / name)
     for section in SECTIONS:
         for block in section.blocks('python'):
-            if name := re.match(r'# (my_project/\S+)\n', block):
+            if name := re.match(r'# (my_project/\S+|\w+\.py)\n', block):
                 path = folder / name[1]
                 path.parent.mkdir(exist_ok=True)
-                assert not path.exists(), f'{section}: {name[1]} is in another section as well'
-                path.write_text(block)
+                again = path.exists() and '/' in name[1]
+                assert not again, f'{section}: {name[1]} is in another section as well'
+                with path.open('a') as file:  # docs/your_own_data.md writes its files in parts
+                    file.write(block)
     return folder
 
 

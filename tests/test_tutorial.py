@@ -45,7 +45,7 @@ def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     client = NotebookClient(notebook, timeout=300, resources=dict(metadata=dict(path=tmp_path)))
     client.execute()  # raises what a cell raises
     assert shown(notebook) == shown(committed)
-    assert shown(notebook)[1][-1] == ['attribute/MA', 'parsing/mIoU', 'pose/PCK']
+    assert shown(notebook)[1][-1] == ['attribute/F1', 'parsing/mIoU', 'reid/mAP']
     trained = [run.name for run in sorted((tmp_path / 'work_dirs/tutorial').iterdir())]
     assert trained == ['three_tasks', 'two_tasks']
 

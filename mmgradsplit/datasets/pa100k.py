@@ -23,6 +23,8 @@ class PA100K(MultiLabelDataset):
         └── release_data/release_data/000001.jpg, ...
 
     Each sample has ``img_path`` and ``gt_label``, the indices of the attributes that it shows.
+    ``metainfo['exclusive']`` has groups of attributes of which a person has at most one: of each, a
+    panel names the likeliest alone.
 
     Args:
         data_root: The folder.
@@ -42,7 +44,11 @@ class PA100K(MultiLabelDataset):
             'Hat', 'Glasses', 'HandBag', 'ShoulderBag', 'Backpack', 'HoldObjectsInFront',
             'ShortSleeve', 'LongSleeve', 'UpperStride', 'UpperLogo', 'UpperPlaid', 'UpperSplice',
             'LowerStripe', 'LowerPattern', 'LongCoat', 'Trousers', 'Shorts', 'Skirt&Dress', 'boots',
-        )
+        ),
+        'exclusive': (
+            ('AgeOver60', 'Age18-60', 'AgeLess18'), ('Front', 'Side', 'Back'),
+            ('ShortSleeve', 'LongSleeve'), ('Trousers', 'Shorts', 'Skirt&Dress'),
+        ),
     }  # fmt: skip
 
     def __init__(

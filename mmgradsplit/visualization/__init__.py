@@ -18,7 +18,7 @@ from .one_pass import (
     rounded_up,
 )
 from .panel import Neighbour, draw_panel, save_figure
-from .queries import PanelMaker
+from .panel_maker import PanelMaker
 from .relations import draw_relations
 
 __all__ = [

@@ -13,7 +13,7 @@ from matplotlib.patheffects import Normal, Stroke
 
 INK, FAINT = '#22303c', '#8a97a3'
 STRONG, WEAK, RIGHT, WRONG = '#2f7fc1', '#c3d5e5', '#1f9d55', '#d64545'
-MAX_BARS = 12
+MIN_BARS, MAX_BARS, ROWS = 3, 12, 8
 LETTER = 0.08
 BAR_CELL, LEGEND_CELL = 0.5, 0.36
 SCORE_THRESHOLD = 0.5
@@ -100,27 +100,54 @@ def show_image(axes: Axes, image: np.ndarray) -> None:
 def draw_scores(
     axes: Axes, scores: np.ndarray, meta: Mapping[str, Any], truth: Collection[int] = ()
 ) -> None:
-    """Class scores, shape [C], as horizontal bars: the highest and the true ones."""
+    """Class scores, shape [C], as horizontal bars, sorted: what is predicted, and what is true.
+
+    Args:
+        axes: Where to draw.
+        scores: shape [C].
+        meta: ``classes``, their names, and ``exclusive``, groups of which at most one is true.
+        truth: Indices of the true classes; empty if unknown.
+    """
     names = _names(meta, len(scores))
-    ranked = np.argsort(-scores, kind='stable')
+    named = named_classes(scores, names, meta.get('exclusive') or ())
     # The true classes have their place even where their scores are low.
-    keep = set([*truth, *(i for i in ranked if i not in truth)][:MAX_BARS])
-    shown = [i for i in ranked if i in keep]
+    shown = sorted({*named[: max(MAX_BARS - len(truth), 0)], *truth}, key=lambda i: -scores[i])
     for row, i in enumerate(shown):
         axes.barh(row, 1, height=0.72, color='#f1f4f7')
-        color = STRONG if scores[i] >= SCORE_THRESHOLD else WEAK
+        color = STRONG if i in named and scores[i] >= SCORE_THRESHOLD else WEAK
         axes.barh(row, scores[i], height=0.72, color=color)
         axes.text(1.03, row, f'{scores[i]:.2f}', va='center', fontsize=8, color=INK)
     if len(truth):
         axes.set_xlabel('✓ true', color=RIGHT, fontsize=9)
     axes.axvline(SCORE_THRESHOLD, color=FAINT, linewidth=0.8, linestyle=':')
-    axes.set(xlim=(0, 1), ylim=(max(len(shown), 4) - 0.5, -0.5), xticks=[])
+    axes.set(xlim=(0, 1), ylim=(max(len(shown), ROWS) - 0.5, -0.5), xticks=[])
     axes.set_yticks(range(len(shown)))
     axes.set_yticklabels([f'{names[i]} ✓' if i in truth else names[i] for i in shown], fontsize=9)
     for label, i in zip(axes.get_yticklabels(), shown, strict=True):
         label.set_color(RIGHT if i in truth else INK)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def named_classes(
+    scores: np.ndarray, names: Sequence[str], exclusive: Sequence[Collection[str]] = ()
+) -> list[int]:
+    """Choose the classes that a panel names.
+
+    Args:
+        scores: shape [C].
+        names: Names of the C classes.
+        exclusive: Groups of names of which at most one is true.
+
+    Returns:
+        Indices, the highest score first: those that reach the threshold, or else the best three,
+        and of each group the best alone.
+    """
+    ranked = np.argsort(-scores, kind='stable').tolist()
+    beaten = {i for group in exclusive for i in [i for i in ranked if names[i] in group][1:]}
+    left = [i for i in ranked if i not in beaten]
+    reached = sum(scores[i] >= SCORE_THRESHOLD for i in left)
+    return left[: min(max(reached, MIN_BARS), MAX_BARS)]
 
 
 def draw_keypoints(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:

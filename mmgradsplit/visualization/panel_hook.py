@@ -1,7 +1,7 @@
 """Pictures of what was learned, after training."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +24,19 @@ TRIAL_GALLERY = 8
 class PanelHook(Hook):
     """Draws panels of validation images, and the relation mask, when training has ended.
 
-    A panel shows an image with what all tasks predict of it in a single backbone pass, and its
-    nearest gallery neighbours where the data set has queries. With GradSplit, ``relation_mask.png``
-    shows the mask. Before training one panel is drawn and thrown away, so that what is wrong with
-    the data or the config comes to light then; at the end, a full disk is a warning.
+    A panel shows an image of one task's data set with what all tasks predict of it in a single
+    backbone pass, and its nearest gallery neighbours where the data set has queries. With
+    GradSplit, ``relation_mask.png`` shows the mask. Before training one panel of each data set is
+    drawn and thrown away, so that what is wrong with the data or the config comes to light then;
+    at the end, a full disk is a warning.
 
     Args:
-        num_images: Number of panels.
-        images_from: The task whose validation images are drawn. By default the first whose data set
-            has queries, or else the first.
+        num_images: Number of panels of each task's data set.
+        images_from: The task or tasks whose validation images are drawn; by default, all whose
+            data sets have image files.
         num_neighbours: Gallery neighbours of each query.
         size: (width, height) that the images are resized to for the network; by default, that of
-            the data set's own pipeline.
+            each data set's own pipeline.
         folder: Folder of the panels, below ``work_dir``.
 
     Raises:
@@ -45,8 +46,8 @@ class PanelHook(Hook):
 
     def __init__(
         self,
-        num_images: int = 4,
-        images_from: str | None = None,
+        num_images: int = 2,
+        images_from: str | Sequence[str] | None = None,
         num_neighbours: int = 8,
         size: tuple[int, int] | None = None,
         folder: str = 'panels',
@@ -59,7 +60,7 @@ class PanelHook(Hook):
 
     @master_only
     def before_train(self, runner: Runner) -> None:
-        """Draw one panel and the mask on trial, without writing them."""
+        """Draw one panel of each data set and the mask on trial, without writing them."""
         with without_trace(runner):
             for _ in self._maker(runner).panels(1, gallery_size=TRIAL_GALLERY):
                 pass
@@ -89,12 +90,7 @@ class PanelHook(Hook):
                 'PanelHook draws the validation images of a MultiTaskModel: set val_cfg.type to '
                 "'MultiTaskValLoop' with its val_dataloader, or leave PanelHook out of custom_hooks"
             )
-        if self.images_from is not None and self.images_from not in loaders:
-            raise ValueError(
-                f"custom_hooks.PanelHook.images_from: there is no task '{self.images_from}'; the "
-                f'tasks are {list(loaders)}'
-            )
-        loader: DataLoader[Any] = loaders[self.images_from or next(iter(loaders))]
+        loader: DataLoader[Any] = next(iter(loaders.values()))
         return PanelMaker(
             model,
             {task: loader.dataset for task, loader in loaders.items()},

@@ -260,7 +260,8 @@ def test_configs_of_table_6_test_the_attribute_task_alone_on_market1501(root: Pa
         dataset_cfg = cfg.test_dataloader.attribute.dataset
         assert dataset_cfg.data_root.endswith('market1501')
         dataset = ROOT_DATASETS.build(dict(dataset_cfg, data_root=str(root)))
-        height, width = (128, 64) if 'demo' in path.name else (256, 128)
+        demos = dict(demo_long=(128, 64), demo=(96, 48))
+        height, width = next((demos[d] for d in demos if d in path.name), (256, 128))
         item = dataset[0]
         assert item['inputs'].shape == (3, height, width)
         assert names(item['data_samples'].gt_score, 1) == EXPECTED[3]

@@ -23,9 +23,11 @@ from fixtures_docs import ROOT, SECTIONS, Section, Words, write_project
 from mmengine.config import Config
 
 from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.cli import make_parser
+from mmgradsplit.config_files import find_config
 
 COMMANDS = {words: section for section in SECTIONS for words in section.commands()}
-DRAWN = {'data/pedestrians', 'data/scenes'}
+DRAWN = {'data/pedestrians', 'data/scenes', 'data/houses'}
 # What of a config's data a tool reads; others read none, or that of training and validation.
 READS = {
     'test': ('test_dataloader',),
@@ -57,15 +59,21 @@ def parse(words: Words) -> tuple[str, argparse.Namespace] | None:
     words = tuple(word for word in words if not word.startswith('PYTHONPATH='))
     program, *arguments = words
     if program == 'mmgradsplit':
-        from mmgradsplit.cli import make_parser
-
-        return arguments[0], make_parser().parse_args(arguments)
+        if arguments[0].startswith('-'):  # --help, --print-completion
+            with pytest.raises(SystemExit):
+                make_parser().parse_args(arguments)
+            return None
+        args = make_parser().parse_args(arguments)
+        return getattr(args, 'set', arguments[0]).replace('-', '_'), args
     if program == 'make':
         for word in arguments:
-            target = f'{word.partition("=")[0]} ?=' if '=' in word else f'{word}:'
-            assert re.search(f'^{re.escape(target)}', (ROOT / 'Makefile').read_text(), re.MULTILINE)
+            name, is_variable, _ = word.partition('=')
+            pattern = rf'\b{name}\b' if is_variable else f'^{name}:'
+            assert re.search(pattern, (ROOT / 'Makefile').read_text(), re.MULTILINE), word
         return None
     script, *arguments = arguments
+    if script == '-m':  # of another package
+        return None
     if script == '-c':
         compile(arguments[0], script, 'exec')
         return None
@@ -76,12 +84,13 @@ def parse(words: Words) -> tuple[str, argparse.Namespace] | None:
 
     parse_args = argparse.ArgumentParser.parse_args
 
-    def stop(self: argparse.ArgumentParser) -> None:
-        raise Parsed(parse_args(self, arguments))
+    def stop(self: argparse.ArgumentParser, given: list[str] | None = None) -> None:
+        raise Parsed(parse_args(self, arguments if given is None else given))
 
     with (
         mock.patch.object(argparse.ArgumentParser, 'parse_args', stop),
         mock.patch.object(sys, 'path', [str(ROOT / 'benchmarks'), *sys.path]),
+        mock.patch.object(sys, 'argv', [script, *arguments]),
         pytest.raises(Parsed) as parsed,
     ):
         runpy.run_path(str(ROOT / script), run_name='__main__')
@@ -90,7 +99,7 @@ def parse(words: Words) -> tuple[str, argparse.Namespace] | None:
 
 @functools.cache
 def read(config: str) -> Config:
-    return Config.fromfile(config)
+    return Config.fromfile(find_config(config))
 
 
 def prepared(args: argparse.Namespace) -> Iterator[Config]:
@@ -290,6 +299,7 @@ RUN = [
 ]
 # Tools that are called by a test of their own.
 ELSEWHERE = {
+    'configs': 'test_cli/test_commands.py',
     'conflict_frequency': 'test_analysis/test_conflicts.py',
     'compare_relations': 'test_analysis/test_relation_estimate.py',
     'published_complexity': 'test_analysis/test_complexity.py',

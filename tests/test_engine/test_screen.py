@@ -128,8 +128,10 @@ def test_a_resumed_run_says_where_it_stands(
     run(cfg, tmp_path)
     capsys.readouterr()
     cfg.train_cfg.max_epochs = 2
+    cfg.log_level = 'DEBUG'
     run(cfg, tmp_path, resume='auto')
     screen = before_training(capsys.readouterr().out)
+    assert 'Hooks will be executed' in screen  # at this level
     assert '2 epochs, 4 iterations, 2 of them done' in screen
     assert 'Training continues from' in screen
     assert load(tmp_path / 'epoch_2.pth')['meta']['iter'] == 4

@@ -29,8 +29,9 @@ TESTED = {
     *POSITION, *SAVING, '_format_python_code', '_inner_count', '_metainfo', '_params_init_info',
     '_serialize_data',
 }  # fmt: skip
-# Private names of torch's and of the toolboxes'.
+# Private names of torch's, of the toolboxes', and of torchvision's (tests/test_compat).
 OTHERS = {'_buffers', '_freeze_stages', '_get_loss'}
+OTHERS |= {'_deform_conv2d_backward', '_roi_align_backward'}
 PACKAGE = Path(private.__file__).parents[1]
 
 

@@ -15,7 +15,7 @@ from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
 from mmgradsplit.visualization import Neighbour, draw_panel, save_figure
-from mmgradsplit.visualization.cells import RIGHT, WRONG
+from mmgradsplit.visualization.cells import RIGHT, STRONG, WEAK, WRONG
 
 IMAGE = np.full((40, 20, 3), (200, 100, 50), np.uint8)
 METAS: dict[str, dict[str, Any]] = dict(
@@ -66,14 +66,43 @@ def test_tasks_that_are_not_there_are_left_out() -> None:
     assert len(four.axes) == 5
 
 
-def test_the_highest_scores_and_the_true_classes_have_bars() -> None:
+def bars(scores: list[float], *, classes: Any = None, exclusive: Any = (), truth: Any = ()) -> list:
+    """The names of the bars, from above."""
+    meta = dict(classes=classes or METAS['attribute']['classes'], exclusive=exclusive)
+    predictions = dict(attribute=attributes(scores))
+    figure = draw_panel(IMAGE, predictions, dict(attribute=meta), truth=dict(attribute=truth))
+    return [label.get_text() for label in figure.axes[1].get_yticklabels()]
+
+
+def test_what_is_predicted_and_what_is_true_has_a_bar() -> None:
     scores = [i / 20 for i in range(20)]
+    predicted = [f'name{i}' for i in range(19, 9, -1)]
+    assert bars(scores) == predicted
+    assert bars(scores, truth={0, 19}) == ['name19 ✓', *predicted[1:], 'name0 ✓']
+    # The best three where nothing is likely, and no more than there is room for.
+    assert bars([score / 10 for score in scores]) == ['name19', 'name18', 'name17']
+    assert len(bars([0.9] * 20)) == len(bars([0.9] * 20, truth={18, 19})) == 12
+
+
+def test_of_exclusive_classes_the_likeliest_has_a_bar() -> None:
+    classes = ['Front', 'Side', 'Back', 'Hat', 'Bag', 'Boots', 'Skirt']
+    views = [('Front', 'Side', 'Back')]
+    scores = [0.6, 0.1, 0.79, 0.7, 0.9, 0.2, 0.95]
+    assert bars(scores, classes=classes, exclusive=views) == ['Skirt', 'Bag', 'Back', 'Hat']
+    # What is true is shown beside it, as something that is not predicted.
+    meta = dict(classes=classes, exclusive=views)
     figure = draw_panel(
-        IMAGE, dict(attribute=attributes(scores)), METAS, truth=dict(attribute={0, 19})
+        IMAGE,
+        dict(attribute=attributes(scores)),
+        dict(attribute=meta),
+        truth=dict(attribute={0}),
     )
     names = [label.get_text() for label in figure.axes[1].get_yticklabels()]
-    expected = [f'name{i}' for i in range(18, 8, -1)]
-    assert names == ['name19 ✓', *expected, 'name0 ✓']
+    assert names == ['Skirt', 'Bag', 'Back', 'Hat', 'Front ✓']
+    colors = [patch.get_facecolor()[:3] for patch in figure.axes[1].patches[1::2]]
+    assert colors == [to_rgb(STRONG)] * 4 + [to_rgb(WEAK)]
+    # Groups that the data set does not have are passed over.
+    assert bars([0.9, 0.8], classes=['Hat', 'Bag'], exclusive=views) == ['Hat', 'Bag']
 
 
 def test_unsure_joints_are_left_out() -> None:

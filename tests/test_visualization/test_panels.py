@@ -13,13 +13,15 @@ import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmengine.runner import Runner
+from mmpretrain.structures import DataSample
+from torch.utils.data import Dataset, TensorDataset
 
 from mmgradsplit.apis.inference import load_model, predict_to_folder
 from mmgradsplit.datasets import PA100K
 from mmgradsplit.registry import DATASETS
 from mmgradsplit.visualization import PanelMaker, predict_image
 from mmgradsplit.visualization import panel_hook as panels_module
-from mmgradsplit.visualization.queries import choose
+from mmgradsplit.visualization.panel_maker import choose
 
 RUNS = itertools.count()
 CAMERAS = (1, 2, 3)
@@ -142,13 +144,14 @@ def run(cfg: Config) -> Runner:
 
 
 def test_pictures_are_written_and_training_is_the_same(data: Path) -> None:
-    hook = dict(type='PanelHook', num_images=3, num_neighbours=5)
+    hook = dict(type='PanelHook', num_images=2, num_neighbours=5)
     drawn = run(config(data, hook))
     bare = run(config(data, work_dir=str(data / 'bare')))
     for name, value in bare.model.state_dict().items():
         assert torch.equal(value, drawn.model.state_dict()[name]), name
     pictures = sorted((data / 'run' / 'panels').glob('*.png'))
-    assert len(pictures) == 3
+    names = ['attribute_00000', 'attribute_00005', 'reid_00000', 'reid_00003']
+    assert [path.stem for path in pictures] == names
     for path in [*pictures, data / 'run' / 'relation_mask.png']:
         picture = cv2.imread(str(path))
         assert picture is not None
@@ -159,7 +162,7 @@ def test_pictures_are_written_and_training_is_the_same(data: Path) -> None:
     files = predict_to_folder(config(data), checkpoint, out=data / 'out', num_images=2)
     photo = next((data / 'pa100k').rglob('*.png'))
     files += predict_to_folder(config(data), checkpoint, [photo], data / 'out')
-    assert [path.stem for path in files] == ['reid_00000', 'reid_00003', photo.stem]
+    assert [path.stem for path in files] == [*names, photo.stem]
     assert all(path.is_file() for path in files)
     model: Any = load_model(config(data), checkpoint)
     assert model.dataset_meta['attribute']['classes'] == PA100K.METAINFO['classes']
@@ -171,7 +174,7 @@ def test_neighbours_follow_the_protocol(data: Path, monkeypatch: pytest.MonkeyPa
     dataset = DATASETS.build(config(data).val_dataloader.reid.dataset)
     seen: list[dict] = []
     monkeypatch.setattr(
-        'mmgradsplit.visualization.queries.draw_panel',
+        'mmgradsplit.visualization.panel_maker.draw_panel',
         lambda image, predictions, metas, **rest: seen.append(rest) or Figure(),
     )
     maker = PanelMaker(model, dict(reid=dataset), num_neighbours=100)
@@ -203,7 +206,7 @@ def test_true_attributes_come_from_the_task_whose_images_are_drawn(
     dataset = DATASETS.build(config(data).val_dataloader.attribute.dataset)
     seen: list[dict] = []
     monkeypatch.setattr(
-        'mmgradsplit.visualization.queries.draw_panel',
+        'mmgradsplit.visualization.panel_maker.draw_panel',
         lambda image, predictions, metas, **rest: seen.append(rest) or Figure(),
     )
     list(PanelMaker(model, dict(attribute=dataset)).panels(1))
@@ -225,9 +228,74 @@ def test_without_queries_images_are_spread_over_the_data_set() -> None:
 
 
 def test_a_wrong_task_is_an_error_before_training(data: Path) -> None:
-    with pytest.raises(ValueError, match=r"PanelHook\.images_from: there is no task 'pose'"):
+    with pytest.raises(ValueError, match=r"images_from: there is no task 'pose'"):
         run(config(data, dict(type='PanelHook', images_from='pose')))
     assert not list((data / 'run').glob('*.pth'))
+
+
+class Posed(Dataset):
+    """One image with two people, as mmpose's top-down data sets give them."""
+
+    def __init__(self, image: Path) -> None:
+        self.image = image
+
+    def __len__(self) -> int:
+        return 2
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(img_path=str(self.image))
+
+    def __getitem__(self, index: int) -> dict:
+        meta = dict(
+            input_center=np.array([10.0 + 20 * index, 20.0], np.float32),
+            input_scale=np.array([20.0, 40.0], np.float32),
+        )
+        return dict(inputs=torch.zeros(3, 64, 32), data_samples=DataSample(metainfo=meta))
+
+
+def test_each_task_is_shown_on_its_own_images_as_its_pipeline_cuts_them(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red on the left, blue on the right: each person has a panel, of a colour alone."""
+    image = np.zeros((40, 40, 3), np.uint8)
+    image[:, :20, 2], image[:, 20:, 0] = 200, 200
+    cv2.imwrite(str(data / 'two.png'), image)
+    dataset = DATASETS.build(config(data).val_dataloader.attribute.dataset)
+    model: Any = load_model(config(data))
+    seen: list[np.ndarray] = []
+    sizes: list[tuple] = []
+    monkeypatch.setattr(
+        'mmgradsplit.visualization.panel_maker.draw_panel',
+        lambda image, predictions, metas, **rest: seen.append(image) or Figure(),
+    )
+    monkeypatch.setattr(
+        'mmgradsplit.visualization.panel_maker.predict_image',
+        lambda model, image, size: sizes.append(size) or predict_image(model, image, size),
+    )
+    sets = dict(attribute=dataset, reid=Posed(data / 'two.png'))
+    names = [name for name, _ in PanelMaker(model, sets).panels(2)]
+    assert names == ['attribute_00000', 'attribute_00005', 'reid_00000', 'reid_00001']
+    assert sizes == [(32, 64)] * 4
+    for cut, channel in zip(seen[2:], (2, 0), strict=True):
+        assert cut.shape == (40, 20, 3)
+        assert (cut[..., channel] == 200).all()
+        assert (np.delete(cut, channel, axis=2) == 0).all()
+    assert [name for name, _ in PanelMaker(model, sets, images_from='reid').panels(1)] == names[2:3]
+    # A task that shares another's data set adds no panels: they would be the same.
+    shared = dict(attribute=dataset, reid=dataset)
+    assert [name for name, _ in PanelMaker(model, shared).panels(2)] == names[:2]
+
+
+def test_data_sets_without_image_files_are_passed_over(data: Path) -> None:
+    model: Any = load_model(config(data))
+    dataset = DATASETS.build(config(data).val_dataloader.attribute.dataset)
+    bare: Any = TensorDataset(torch.zeros(2))
+    assert PanelMaker(model, dict(other=bare, attribute=dataset)).tasks == ['attribute']
+    message = r"images_from: .* task 'other' \(TensorDataset\) has no image files"
+    with pytest.raises(ValueError, match=message):
+        PanelMaker(model, dict(other=bare, attribute=dataset), images_from=['other'])
+    with pytest.raises(ValueError, match=message):
+        PanelMaker(model, dict(other=bare))
 
 
 def test_without_validation_is_an_error_before_training(data: Path) -> None:

@@ -185,6 +185,10 @@ def _results(runner: Runner) -> str:
     files = [f'config {config_name(runner.cfg) or runner.timestamp + ".py"}']
     for handler in runner.logger.handlers:
         if isinstance(handler, logging.FileHandler):
-            files.append(f'log {Path(handler.baseFilename).relative_to(folder)}')
-    inside = folder.is_relative_to(Path.cwd())
-    return f'{folder.relative_to(Path.cwd()) if inside else folder}: {", ".join(files)}'
+            files.append(f'log {_below(folder, Path(handler.baseFilename))}')
+    return f'{_below(Path.cwd(), folder)}: {", ".join(files)}'
+
+
+def _below(folder: Path, path: Path) -> Path:
+    """A path as it is seen from a folder that has it; otherwise, as it is."""
+    return path.relative_to(folder) if path.is_relative_to(folder) else path

@@ -1,6 +1,6 @@
 # Relations between the demo's tasks, estimated during one multi-head training;
 # tools/estimate_relations.py measures them by ten.
-_base_ = ['../gradsplit/r18gn_4task_demo.py', '../_base_/methods/multihead.py']
+_base_ = ['../gradsplit/r18gn_4task_demo_long.py', '../_base_/methods/multihead.py']
 optim_wrapper = _base_.multihead.optim_wrapper
 custom_hooks = [
     dict(type='SummaryHook'),
