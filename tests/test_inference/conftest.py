@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.registry import MODELS
 
 CONFIG = """
@@ -89,7 +89,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Files]:
     folder = tmp_path_factory.mktemp('inference')
     config, checkpoint = folder / 'small.py', folder / 'small.pth'
     config.write_text(CONFIG)
-    cfg = Config.fromfile(config)
+    # As training does, which also says the order of the tasks.
+    cfg = prepare(config)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     for param in model.parameters():
