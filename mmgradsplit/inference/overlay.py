@@ -19,7 +19,7 @@ SHARE = 0.55
 SURE_JOINT, SURE_BOX, SURE_ATTRIBUTE = 0.1, 0.3, 0.5
 WHITE, INK = (255, 255, 255), (34, 48, 60)
 PEOPLE = ((31, 119, 180), (214, 39, 40), (44, 160, 44), (148, 103, 189), (255, 127, 14))
-MAX_WORDS = 6
+MAX_WORDS, MAX_WORDS_IN_A_CROWD = 6, 2
 
 
 def draw_overlay(result: Result) -> NDArray[np.uint8]:
@@ -54,8 +54,10 @@ def draw_overlay(result: Result) -> NDArray[np.uint8]:
             canvas.skeletons(said)
     if result.people is None:
         canvas.words(_words(parts), (0, 0))
-    for number, person in enumerate(result.people or ()):
-        canvas.person(number, person.box, _words(list(person.tasks.values())))
+    people = result.people or ()
+    for number, person in enumerate(people):
+        words = _words(list(person.tasks.values()))
+        canvas.person(number, person.box, words, alone=len(people) == 1)
     return canvas.finished()
 
 
@@ -168,10 +170,15 @@ class _Canvas:
         centre = tuple(place.tolist())
         cv2.circle(self.rgb, centre, radius, colour, -1, cv2.LINE_AA, shift=4)
 
-    def person(self, number: int, box: Sequence[float], words: Sequence[str]) -> None:
-        """A person's box with its words."""
+    def person(self, number: int, box: Sequence[float], words: Sequence[str], alone: bool) -> None:
+        """A person's box with its words, in a crowd a few within the box."""
         colour = PEOPLE[number % len(PEOPLE)]
         self._rectangle(box, colour, '')
+        if not alone:
+            top = box[1] * self.factor + self.line
+            few = words[:MAX_WORDS_IN_A_CROWD]
+            self.words(few, (box[0] * self.factor + self.line, top), colour)
+            return
         # Beside the person, on the side where there is more room.
         right = self.rgb.shape[1] - box[2] * self.factor
         left = box[0] * self.factor - right > 0

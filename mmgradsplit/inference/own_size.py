@@ -46,7 +46,8 @@ class View:
         if self.size is None:
             return Placement(image_size, image_size, (1.0, 1.0))
         if self.rule == 'fit':
-            return stretch(image_size, mmcv.rescale_size(image_size, self.size))
+            width, height = mmcv.rescale_size(image_size, self.size)
+            return stretch(image_size, (max(1, width), max(1, height)))
         if self.rule == 'top-down':
             return top_down(image_size, self.size, box or (0, 0, *image_size), self.padding)
         return stretch(image_size, self.size)

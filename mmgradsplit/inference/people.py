@@ -76,7 +76,10 @@ class Detector:
         # mmdet leaves its scope behind.
         scope = cfg.get('default_scope') or 'mmdet'
         with DefaultScope.overwrite_default_scope(scope):
-            self.model = init_detector(cfg, str(checkpoint), device=device or get_device())
+            # With a palette, mmdet does not look for the detector's own data set.
+            self.model = init_detector(
+                cfg, str(checkpoint), palette='random', device=device or get_device()
+            )
             steps = get_test_pipeline_cfg(self.model.cfg)
         steps[0] = dict(type='mmdet.LoadImageFromNDArray')
         self.scope, self.steps, self.threshold = scope, steps, threshold

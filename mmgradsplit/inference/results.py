@@ -158,8 +158,8 @@ class LabelMap(TaskResult):
 
     @property
     def background(self) -> list[int]:
-        """The classes that mean that there is nothing."""
-        return [i for i, name in enumerate(self.names) if name.lower() == 'background']
+        """The classes that mean that there is nothing: those that are black in the palette."""
+        return np.flatnonzero(~self.palette.any(1)).tolist()
 
     def moved(self, x: int, y: int) -> LabelMap:
         """See :meth:`TaskResult.moved`."""

@@ -181,20 +181,21 @@ def draw_keypoints(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[
 
 
 def draw_labels(axes: Axes, image: np.ndarray, labels: np.ndarray, meta: Mapping[str, Any]) -> None:
-    """A label map, shape [H x W], over the image, shape [H x W x 3], RGB; label 0 is clear."""
+    """A label map, shape [H x W], over the image, shape [H x W x 3], RGB; background is clear."""
     palette = _palette(meta, int(labels.max()) + 1)
     gray = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
     background = _faded(gray, 0.35)
     foreground = 0.3 * gray + 0.7 * palette[labels]
-    mixed = np.where((labels > 0)[..., None], foreground, background)
+    clear = np.isin(labels, _background(meta))[..., None]
+    mixed = np.where(clear, background, foreground)
     show_image(axes, mixed.astype(np.uint8))
 
 
 def draw_legend(axes: Axes, labels: np.ndarray, meta: Mapping[str, Any]) -> None:
     """The names and colours of the labels, shape [H x W], that cover a visible area."""
     axes.set_axis_off()
-    counts = np.bincount(labels.ravel())
-    counts[0] = 0
+    counts = np.bincount(labels.ravel(), minlength=1)
+    counts[[i for i in _background(meta) if i < len(counts)]] = 0
     shown = [i for i in np.argsort(-counts) if counts[i] > SMALLEST_PART * labels.size]
     names, palette = _names(meta, len(counts)), _palette(meta, len(counts)) / 255
     patches = [Patch(color=palette[i], label=names[i]) for i in shown]
@@ -246,6 +247,17 @@ def _faded(image: np.ndarray, share: float) -> np.ndarray:
 
 def _numpy(values: Any) -> np.ndarray:
     return values.detach().cpu().numpy() if hasattr(values, 'detach') else np.asarray(values)
+
+
+def _background(meta: Mapping[str, Any]) -> list[int]:
+    """The classes that mean that there is nothing: those that are black in the data set's palette.
+
+    Without a palette it is class 0.
+    """
+    palette = meta.get('palette')
+    if not palette:
+        return [0]
+    return [i for i, colour in enumerate(palette) if not any(colour)]
 
 
 def _names(meta: Mapping[str, Any], count: int) -> list[str]:

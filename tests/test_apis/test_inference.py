@@ -1,4 +1,4 @@
-"""Loading a model for prediction, and the command that draws what it predicts."""
+"""Loading a model for prediction, and the script that draws what it predicts."""
 
 import runpy
 import sys
@@ -79,7 +79,8 @@ def test_a_checkpoint_of_another_model_is_an_error(files: tuple[Path, Path, Path
     config, checkpoint, _ = files
     other = Config.fromfile(config)
     other.model.tasks.shape.head.num_classes = 5
-    with pytest.raises(RuntimeError, match=r'shape\.head'):
+    message = r"small.pth' does not fit .* tasks.shape.head.fc.weight has the shape \[3, 64\], not"
+    with pytest.raises(ValueError, match=message):
         load_model(other, checkpoint)
 
 
@@ -111,3 +112,36 @@ def test_the_command_writes_a_panel_for_each_image(
     runpy.run_path(str(ROOT / 'tools' / 'predict.py'), run_name='__main__')
     assert capsys.readouterr().out.split()[-1] == str(out / 'photo.png')
     assert cv2.imread(str(out / 'photo.png')) is not None
+
+
+def test_the_config_of_the_checkpoint(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    config, checkpoint, _ = files
+    with pytest.raises(ValueError, match='holds no config'):
+        load_model(None, checkpoint)
+    content = torch.load(checkpoint, weights_only=True)
+    content['meta']['cfg'] = Config.fromfile(config).pretty_text
+    torch.save(content, tmp_path / 'whole.pth')
+    model = load_model(None, tmp_path / 'whole.pth', device='cpu')
+    assert list(model.tasks) == ['color', 'shape']
+
+
+def test_the_names_of_a_joint_data_set_are_those_of_every_task(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    config, checkpoint, _ = files
+    content = torch.load(checkpoint, weights_only=True)
+    content['meta']['dataset_meta'] = dict(joint=dict(classes=('wall', 'floor')))
+    torch.save(content, tmp_path / 'joint.pth')
+    model: Any = load_model(config, tmp_path / 'joint.pth', device='cpu')
+    assert {task: meta['classes'] for task, meta in model.dataset_meta.items()} == dict.fromkeys(
+        ['shape', 'color'], ('wall', 'floor')
+    )
+
+
+def test_what_is_no_checkpoint(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    (tmp_path / 'text.pth').write_text('no weights')
+    torch.save([1, 2], tmp_path / 'list.pth')
+    with pytest.raises(ValueError, match=r"text\.pth' is no checkpoint that torch can read"):
+        load_model(files[0], tmp_path / 'text.pth')
+    with pytest.raises(ValueError, match=r"list\.pth' is no checkpoint: it holds a list"):
+        load_model(files[0], tmp_path / 'list.pth')

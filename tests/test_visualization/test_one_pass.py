@@ -11,8 +11,15 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmgradsplit.functional import letterbox
 from mmgradsplit.registry import MODELS
-from mmgradsplit.visualization import make_sample, predict_image, register_sample_maker
+from mmgradsplit.visualization import (
+    input_divisor,
+    make_sample,
+    predict_batch,
+    predict_image,
+    register_sample_maker,
+)
 
 CONFIG = Path(__file__).parents[2] / 'configs' / 'gradsplit' / 'r18gn_4task.py'
 IMAGE_SIZE, INPUT_SIZE = (50, 90), (64, 128)
@@ -85,13 +92,16 @@ def test_all_tasks_take_one_backbone_pass(image: np.ndarray) -> None:
 def test_a_task_says_what_it_says_alone(image: np.ndarray) -> None:
     model = build(**{'pose.test_cfg.flip_test': False})
     together = predict_image(model, image, INPUT_SIZE)
-    # Normalised here by hand: RGB, mean, std.
-    pixels = cv2.resize(image, INPUT_SIZE, interpolation=cv2.INTER_LINEAR)[..., ::-1]
+    # Normalised here by hand: RGB, mean, std; then zeros below, to the size of the input.
+    placement = letterbox(IMAGE_SIZE, INPUT_SIZE)
+    assert placement.content == (64, 115)
+    pixels = cv2.resize(image, (64, 115), interpolation=cv2.INTER_LINEAR)[..., ::-1]
     normalised = (pixels - np.array([123.675, 116.28, 103.53])) / [58.395, 57.12, 57.375]
+    normalised = np.pad(normalised, ((0, 13), (0, 0), (0, 0)))
     inputs = torch.tensor(normalised.transpose(2, 0, 1)[None], dtype=torch.float32)
     model.eval()
     for task in RESULTS:
-        sample = make_sample(model.tasks[task], IMAGE_SIZE, INPUT_SIZE)
+        sample = make_sample(model.tasks[task], placement)
         with torch.no_grad():
             (alone,) = model(inputs, [sample], mode='predict', task=task)
         get = RESULTS[task]
@@ -109,7 +119,8 @@ def test_predictions_are_in_the_pixels_of_the_image(image: np.ndarray) -> None:
         model.tasks['pose'].head.forward = lambda _: spike
         predictions = predict_image(model, image, INPUT_SIZE)
     keypoints = predictions['pose'].pred_instances.keypoints
-    expected = np.array([4 / 16 * width, 24 / 32 * height])
+    # Pixel (16, 96) of the input, whose 64 x 115 upper left pixels show the image.
+    expected = np.array([16.5 / 64 * width, 96.5 / 115 * height]) - 0.5
     np.testing.assert_allclose(keypoints[0], np.tile(expected, (16, 1)), atol=1e-4)
     assert predictions['parsing'].pred_sem_seg.data.shape == (1, height, width)
 
@@ -163,8 +174,31 @@ def test_files_are_checked(tmp_path: Path) -> None:
     broken.write_text('no image')
     with pytest.raises(ValueError, match=r'broken\.png'):
         predict_image(model, broken)
-    with pytest.raises(ValueError, match=r'H x W x 3'):
-        predict_image(model, np.zeros((8, 8), np.uint8))
+    with pytest.raises(ValueError, match=r'H x W x C'):
+        predict_image(model, np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_only_the_tasks_that_are_asked_for(image: np.ndarray) -> None:
+    model = build()
+    ran: list[str] = []
+    for name, task in model.tasks.items():
+        task.register_forward_pre_hook(lambda *_, name=name: ran.append(name))
+    predictions = predict_batch(model, [image, image[:40]], INPUT_SIZE, ['parsing', 'reid'])
+    assert [list(each) for each in predictions] == [['reid', 'parsing']] * 2
+    assert ran == ['reid', 'parsing']
+    assert predictions[1]['parsing'].pred_sem_seg.data.shape == (1, 40, 50)
+    with pytest.raises(KeyError, match=r"no task 'pars'.*did you mean 'parsing'"):
+        predict_batch(model, [image], INPUT_SIZE, ['pars'])
+
+
+def test_sizes_are_multiples_of_what_the_preprocessors_pad_to(image: np.ndarray) -> None:
+    model = build(people=dict(DETECTOR, data_preprocessor=dict(
+        DETECTOR['data_preprocessor'], pad_size_divisor=48)))  # fmt: skip
+    assert input_divisor(model) == 48
+    passes = count_passes(model)
+    predict_image(model, image, (64, 128))
+    predict_image(model, image)
+    assert [tuple(shape[2:]) for shape in passes] == [(144, 96), (96, 96)]
 
 
 def test_a_toolbox_can_be_added() -> None:
@@ -173,6 +207,6 @@ def test_a_toolbox_can_be_added() -> None:
 
     Foreign.__module__ = 'foreign_toolbox.models'
     with pytest.raises(KeyError, match='register_sample_maker'):
-        make_sample(Foreign(), IMAGE_SIZE, INPUT_SIZE)
-    register_sample_maker('foreign_toolbox')(lambda image, network: (image, network))
-    assert make_sample(Foreign(), IMAGE_SIZE, INPUT_SIZE) == (IMAGE_SIZE, INPUT_SIZE)
+        make_sample(Foreign(), letterbox(IMAGE_SIZE, INPUT_SIZE))
+    register_sample_maker('foreign_toolbox')(lambda placement: placement.content)
+    assert make_sample(Foreign(), letterbox(IMAGE_SIZE, INPUT_SIZE)) == (64, 115)

@@ -16,8 +16,9 @@ from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch.utils.data import Dataset, TensorDataset
 
-from mmgradsplit.apis.inference import load_model, predict_to_folder
+from mmgradsplit.apis import load_model
 from mmgradsplit.datasets import PA100K
+from mmgradsplit.inference import draw_validation_images, predict_to_folder
 from mmgradsplit.registry import DATASETS
 from mmgradsplit.visualization import PanelMaker, predict_image
 from mmgradsplit.visualization import panel_hook as panels_module
@@ -159,7 +160,9 @@ def test_pictures_are_written_and_training_is_the_same(data: Path) -> None:
     assert not (data / 'bare' / 'panels').exists()
     # The same from a checkpoint, from a query and from a photograph.
     checkpoint = data / 'run' / 'epoch_1.pth'
-    files = predict_to_folder(config(data), checkpoint, out=data / 'out', num_images=2)
+    files = draw_validation_images(config(data), checkpoint, data / 'out', num_images=2)
+    with pytest.raises(FileExistsError, match=r'reid_0000\d\.png.*--overwrite'):
+        draw_validation_images(config(data), checkpoint, data / 'out')
     photo = next((data / 'pa100k').rglob('*.png'))
     files += predict_to_folder(config(data), checkpoint, [photo], data / 'out')
     assert [path.stem for path in files] == [*names, photo.stem]
