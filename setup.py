@@ -38,5 +38,8 @@ setup(
         'torch>=2.1',
         'torchvision>=0.16',
     ],
-    extras_require={'torchjd': ['torchjd[full]>=0.18']},
+    extras_require={
+        'torchjd': ['torchjd[full]>=0.18'],
+        'onnx': ['onnx>=1.17', 'onnxscript>=0.5', 'onnxruntime>=1.20'],
+    },
 )

@@ -47,6 +47,16 @@ def with_norms_by_task(cfg: Config) -> Config:
     return cfg
 
 
+def alike(cfg: Config) -> Config:
+    """All tasks read RGB, so that they can share an input."""
+    for task in cfg.model.tasks.values():
+        preprocessor = task.data_preprocessor
+        for key in ('to_rgb', 'bgr_to_rgb'):
+            preprocessor.pop(key, None)
+        preprocessor['to_rgb' if 'Cls' in preprocessor.type else 'bgr_to_rgb'] = True
+    return cfg
+
+
 def save_network(cfg: Config, file: Path) -> Any:
     """A checkpoint as training writes it, with weights and statistics that no start has."""
     cfg = prepare(cfg, file.parent)

@@ -11,6 +11,7 @@ from mmgradsplit.apis import load_model
 from mmgradsplit.apis.checkpoints import to_text
 from mmgradsplit.models import RegressionHead, ReIDHead
 from mmgradsplit.utils import did_you_mean
+from mmgradsplit.utils.normalisation import normalisation_of
 from mmgradsplit.version import __version__
 
 from .plain_model import toolbox_of
@@ -125,16 +126,8 @@ def normalisation(model: Any, tasks: Sequence[str]) -> tuple[Tensor, Tensor, boo
     """
     found: dict[str, tuple[Tensor, Tensor, bool]] = {}
     for task in tasks:
-        preprocessor = model.tasks[task].data_preprocessor
-        mean, std = (getattr(preprocessor, name, None) for name in ('mean', 'std'))
-        names = ('to_rgb', '_channel_conversion', 'channel_conversion')
-        converts = any(bool(getattr(preprocessor, name, False)) for name in names)
-        found[task] = (
-            torch.zeros(3, 1, 1) if mean is None else mean.detach().cpu().view(-1, 1, 1),
-            torch.ones(3, 1, 1) if std is None else std.detach().cpu().view(-1, 1, 1),
-            # Pictures are read in BGR, and a conversion makes RGB of them.
-            not converts,
-        )
+        own = normalisation_of(model.tasks[task].data_preprocessor)
+        found[task] = (own.mean, own.std, not own.converts)
     first = tasks[0]
     for task, (mean, std, flip) in found.items():
         one = found[first]

@@ -39,7 +39,7 @@ def predict_to_folder(
     Args:
         config: As for :class:`~mmgradsplit.inference.MultiTaskInferencer`, as are ``checkpoint``,
             ``device`` and ``cfg_options``.
-        checkpoint: File with the weights.
+        checkpoint: File with the weights, or an ``.onnx`` file, for which the config must be None.
         inputs: See :func:`~mmgradsplit.inference.find_inputs`.
         out: Folder to write to.
         formats: Some of ``panel``, ``overlay``, ``json``, ``coco``, ``png``, ``npy``, ``video``.
@@ -63,7 +63,7 @@ def predict_to_folder(
         ValueError: If an option does not fit, or nothing could be read.
     """
     found = find_inputs(inputs)
-    inferencer = MultiTaskInferencer(config, checkpoint, device, cfg_options)
+    inferencer = _inferencer(config, checkpoint, device, cfg_options)
     known = list(inferencer.model.tasks)
     writers = make_writers(formats, out, inferencer.metas, found, known, overwrite)
     files: list[Path] = []
@@ -83,6 +83,24 @@ def predict_to_folder(
             for writer in writers:
                 files += writer.write(result)
     return files
+
+
+def _inferencer(
+    config: str | Path | Config | None,
+    checkpoint: str | Path,
+    device: str | None,
+    cfg_options: Mapping[str, Any] | None,
+) -> MultiTaskInferencer:
+    if Path(checkpoint).suffix != '.onnx':
+        return MultiTaskInferencer(config, checkpoint, device, cfg_options)
+    if config is not None or device is not None or cfg_options:
+        raise ValueError(
+            f"'{checkpoint}' is a graph, which holds its config, and onnxruntime chooses the "
+            f"device: give '-' for the config, and neither --device nor --cfg-options"
+        )
+    from .onnx import OnnxInferencer  # onnxruntime, which is an extra
+
+    return OnnxInferencer(checkpoint)
 
 
 def _close(writer: Writer, files: list[Path]) -> None:

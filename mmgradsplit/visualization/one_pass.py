@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mmgradsplit.functional import Placement, letterbox
 from mmgradsplit.utils import did_you_mean, read_image
+from mmgradsplit.utils.normalisation import normalisation_of
 
 Size = tuple[int, int]
 SampleMaker = Callable[[Placement], Any]
@@ -133,12 +134,18 @@ def make_sample(task_model: nn.Module, placement: Placement) -> Any:
     )
 
 
-def place(image: np.ndarray, placement: Placement, average: bool = True) -> Tensor:
-    """The network's input, before it is normalised: the image in its place, black around it.
+def place(
+    image: np.ndarray,
+    placement: Placement,
+    around: Sequence[int] | np.ndarray = (0, 0, 0),
+    average: bool = True,
+) -> Tensor:
+    """The network's input, before it is normalised: the image in its place.
 
     Args:
         image: shape [H x W x 3], BGR, uint8.
         placement: Where it goes.
+        around: The colour around it, BGR; black by default.
         average: Average an image that shrinks to less than half over areas, so that no pixel is
             overlooked. Else it is interpolated bilinearly, as the tasks' pipelines do.
 
@@ -153,10 +160,18 @@ def place(image: np.ndarray, placement: Placement, average: bool = True) -> Tens
             placement.content,
             interpolation=cv2.INTER_AREA if small else cv2.INTER_LINEAR,
         )
-        pixels = np.pad(resized, ((0, below), (0, right), (0, 0)))
+        pixels = cv2.copyMakeBorder(
+            resized, 0, below, 0, right, cv2.BORDER_CONSTANT, value=[int(each) for each in around]
+        )
     else:
         matrix = np.column_stack([np.diag(placement.scale), placement.index_shift])
-        pixels = cv2.warpAffine(image, matrix, placement.input_size, flags=cv2.INTER_LINEAR)
+        pixels = cv2.warpAffine(
+            image,
+            matrix,
+            placement.input_size,
+            flags=cv2.INTER_LINEAR,
+            borderValue=[int(each) for each in around],
+        )
     return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))
 
 
@@ -188,8 +203,9 @@ def predict_batch(
     """Predict several tasks of images over a single backbone pass (or as few as the model needs).
 
     The images are scaled to fit into ``size``, with their aspect, and lie in its upper left corner;
-    the rest is zero after normalisation. All results are brought back into the images' pixels.
-    Test-time flipping and sliding windows, which need further passes, are off during the call.
+    the rest has the colour that is nearest to zero after normalisation. All results are brought
+    back into the images' pixels. Test-time flipping and sliding windows, which need further passes,
+    are off during the call.
 
     Args:
         model: A :class:`~mmgradsplit.models.MultiTaskModel`. It is in evaluation mode during the
@@ -216,17 +232,14 @@ def predict_batch(
         letterbox(own, input_size) if given else Placement(own, input_size, (1.0, 1.0))
         for own in sizes
     ]
-    tensors = [place(*pair) for pair in zip(images, placements, strict=True)]
+    around = normalisation_of(model.tasks[names[0]].data_preprocessor).middle
+    tensors = [place(*pair, around) for pair in zip(images, placements, strict=True)]
     samples = {
         task: [make_sample(model.tasks[task], placement) for placement in placements]
         for task in names
     }
     with evaluation_mode(model), _single_pass(model), _without_shape_warning(), torch.no_grad():
         inputs, samples = _preprocess(model, tensors, samples)
-        for row, placement in zip(inputs, placements, strict=True):
-            width, height = placement.content
-            row[:, height:] = 0
-            row[:, :, width:] = 0
         predictions = model(inputs, samples, mode='predict')
     return [{task: predictions[task][i] for task in names} for i in range(len(images))]
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures_dense import dense_config, write_nyud
-from fixtures_export import save_network, small, task_specific_layer4, with_norms_by_task
+from fixtures_export import alike, save_network, small, task_specific_layer4, with_norms_by_task
 from fixtures_training import tiny_config, write_data
 from mmengine.config import Config
 
@@ -25,16 +25,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_data(tmp_path_factory.mktemp('data'))
     write_nyud(root / 'nyud')
     return root
-
-
-def alike(cfg: Config) -> Config:
-    """All tasks read RGB, so that they can share an input."""
-    for task in cfg.model.tasks.values():
-        preprocessor = task.data_preprocessor
-        for key in ('to_rgb', 'bgr_to_rgb'):
-            preprocessor.pop(key, None)
-        preprocessor['to_rgb' if 'Cls' in preprocessor.type else 'bgr_to_rgb'] = True
-    return cfg
 
 
 def configs(data: Path, work: Path) -> dict[str, Config]:
