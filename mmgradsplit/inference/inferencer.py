@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from mmengine.config import Config
@@ -49,6 +49,9 @@ class _View:
 
     image: np.ndarray
     box: Box | None = None
+
+
+HasImage = TypeVar('HasImage', Frame, _View)
 
 
 class MultiTaskInferencer:
@@ -156,11 +159,13 @@ class MultiTaskInferencer:
             if passes == 'own':
                 boxes = [view.box for view in views]
                 return predict_own(self.model, self.views, images, names, boxes)
+            if shared is None:  # every picture in its own size
+                return [predict_batch(self.model, [image], None, names)[0] for image in images]
             return predict_batch(self.model, images, shared, names)
 
         count = 0
         with _Progress(sum(map(len, found)), progress) as bar:
-            for frames in self._batches(self._frames(found), batch_size, passes, shared):
+            for frames in _batches(self._frames(found), batch_size):
                 for result in self._results(frames, look, people, aspect, batch_size, count):
                     count += 1
                     bar.advance()
@@ -224,23 +229,6 @@ class MultiTaskInferencer:
         self.failures.append(Failure(source, str(error)))
         print_log(f'Left out: {error}', 'current', logging.WARNING)
 
-    @staticmethod
-    def _batches(
-        frames: Iterator[Frame], batch_size: int, passes: Passes, size: Size | None
-    ) -> Iterator[list[Frame]]:
-        """Frames that are predicted together: not too many pixels, and without a size of one."""
-        batch: list[Frame] = []
-        for frame in frames:
-            shapes = [each.image.shape for each in [*batch, frame]]
-            pixels = sum(height * width for height, width, _ in shapes)
-            unlike = passes == 'shared' and size is None and len(set(shapes)) > 1
-            if batch and (len(batch) == batch_size or pixels > BATCH_PIXELS or unlike):
-                yield batch
-                batch = []
-            batch.append(frame)
-        if batch:
-            yield batch
-
     def _results(
         self,
         frames: Sequence[Frame],
@@ -302,15 +290,14 @@ class MultiTaskInferencer:
             )
             for each, (x1, y1, x2, y2) in inside
         ]
+        samples = [each for batch in _batches(views, batch_size) for each in look(batch)]
         persons = []
-        for start in range(0, len(views), batch_size):
-            samples = look(views[start : start + batch_size])
-            for (each, crop), of_crop in zip(inside[start:], samples, strict=False):
-                said = {
-                    task: result.moved(crop[0], crop[1])
-                    for task, result in self._decode(of_crop).items()
-                }
-                persons.append(Person(each.box, each.score, said, crop, of_crop))
+        for (each, crop), of_crop in zip(inside, samples, strict=True):
+            said = {
+                task: result.moved(crop[0], crop[1])
+                for task, result in self._decode(of_crop).items()
+            }
+            persons.append(Person(each.box, each.score, said, crop, of_crop))
         return tuple(persons)
 
     def _decode(self, samples: dict[str, Any]) -> dict[str, TaskResult]:
@@ -324,6 +311,21 @@ class MultiTaskInferencer:
             else:
                 self._say(f"There is no result for what the task '{task}' predicts.")
         return decoded
+
+
+def _batches(items: Iterable[HasImage], batch_size: int) -> Iterator[list[HasImage]]:
+    """What is predicted together: so many at most, and not too many pixels."""
+    batch: list[HasImage] = []
+    pixels = 0
+    for item in items:
+        height, width = item.image.shape[:2]
+        if batch and (len(batch) == batch_size or pixels + height * width > BATCH_PIXELS):
+            yield batch
+            batch, pixels = [], 0
+        batch.append(item)
+        pixels += height * width
+    if batch:
+        yield batch
 
 
 def _is_found(inputs: Any) -> bool:

@@ -9,12 +9,11 @@ from typing import Any
 
 import mmcv
 import numpy as np
-import torch
 from mmengine.config import Config
 
 from mmgradsplit.functional import Placement, stretch, top_down
 from mmgradsplit.functional.placement import Box, Size
-from mmgradsplit.visualization import evaluation_mode, make_sample, place
+from mmgradsplit.visualization import make_sample, place, predicting
 
 # Steps of a pipeline that leave the picture where it is.
 IN_PLACE = ('Load', 'Pack', 'Normalize', 'GetBBox')
@@ -156,6 +155,6 @@ def _predict_task(
             sample.set_metainfo(dict(flip_indices=pairs))
     inputs = [place(images[i], placements[i], average=False) for i in members]
     batch = dict(inputs=inputs, data_samples=samples)
-    with evaluation_mode(model), torch.no_grad():
+    with predicting(model):
         data = task_model.data_preprocessor(batch, False)
         return model(data['inputs'], data['data_samples'], mode='predict', task=task)

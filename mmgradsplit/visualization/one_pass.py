@@ -28,6 +28,7 @@ __all__ = [
     'place',
     'predict_batch',
     'predict_image',
+    'predicting',
     'read_image',
     'register_sample_maker',
     'rounded_up',
@@ -221,11 +222,14 @@ def predict_batch(
 
     Raises:
         KeyError: If no data sample can be made for a task's toolbox, or there is no such task.
-        ValueError: If the tasks do not share one preprocessing.
+        ValueError: If the tasks do not share one preprocessing, or images of different sizes have
+            no size in common.
     """
     names = _chosen(model, tasks)
     sizes = [(image.shape[1], image.shape[0]) for image in images]
     given = size or getattr(model, 'input_size', None)
+    if not given and len(set(sizes)) > 1:
+        raise ValueError(f'images of different sizes need a size for the network, got {sizes}')
     input_size = rounded_up(given or sizes[0], input_divisor(model))
     # Without a size the images are not scaled.
     placements = [
@@ -238,7 +242,7 @@ def predict_batch(
         task: [make_sample(model.tasks[task], placement) for placement in placements]
         for task in names
     }
-    with evaluation_mode(model), _single_pass(model), _without_shape_warning(), torch.no_grad():
+    with predicting(model), _single_pass(model):
         inputs, samples = _preprocess(model, tensors, samples)
         predictions = model(inputs, samples, mode='predict')
     return [{task: predictions[task][i] for task in names} for i in range(len(images))]
@@ -330,8 +334,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _without_shape_warning() -> Iterator[None]:
-    """Without mmseg's warning, for every batch, that its images differ in size, as they may."""
+def predicting(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, no gradients, and no warning of mmseg that images may differ in size."""
 
     def wanted(record: logging.LogRecord) -> bool:
         return record.msg != 'Image shapes are different in the batch.'
@@ -339,7 +343,8 @@ def _without_shape_warning() -> Iterator[None]:
     logger = MMLogger.get_current_instance()
     logger.addFilter(wanted)
     try:
-        yield
+        with evaluation_mode(model), torch.no_grad():
+            yield
     finally:
         logger.removeFilter(wanted)
 

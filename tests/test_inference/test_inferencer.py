@@ -1,5 +1,6 @@
 """The inferencer with a real network: every task as alone, typed results, and what it warns of."""
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 from mmgradsplit.functional import letterbox
 from mmgradsplit.inference import (
     Attributes,
+    BoxesFile,
     Embedding,
     Keypoints,
     LabelMap,
@@ -22,7 +25,7 @@ from mmgradsplit.inference import (
     VectorMap,
     decode,
 )
-from mmgradsplit.visualization import make_sample
+from mmgradsplit.visualization import make_sample, predict_batch
 
 from .conftest import Files
 
@@ -182,6 +185,39 @@ def test_options_are_checked(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         inferencer(files.pictures, **options)
+
+
+def test_without_a_size_every_picture_keeps_its_own(files: Files, tmp_path: Path) -> None:
+    """Also the people of a scene, whose parts differ in size."""
+    cfg = Config.fromfile(files.config)
+    cfg.pop('val_dataloader')
+    inferencer = MultiTaskInferencer(cfg, files.checkpoint, 'cpu')
+    seen: list[tuple[int, ...]] = []
+    inferencer.model.backbone.register_forward_pre_hook(
+        lambda _, args: seen.append(tuple(args[0].shape))
+    )
+    inferencer(files.pictures)
+    assert seen == [(1, 3, 96, 40), (1, 3, 50, 110)]
+    boxes = tmp_path / 'boxes.json'
+    annotations = [dict(image_id=1, bbox=box) for box in ([8, 8, 40, 32], [60, 8, 16, 24])]
+    images = [dict(id=1, file_name='wide.png')]
+    boxes.write_text(json.dumps(dict(images=images, annotations=annotations)))
+    seen.clear()
+    inferencer(files.pictures / 'wide.png', people=BoxesFile(boxes))
+    assert seen == [(1, 3, 40, 50), (1, 3, 30, 20)]
+    with pytest.raises(ValueError, match='different sizes need a size'):
+        predict_batch(inferencer.model, [np.zeros((8, 8, 3), np.uint8), np.zeros((9, 8, 3))])
+
+
+def test_large_pictures_come_in_small_batches(
+    inferencer: MultiTaskInferencer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr('mmgradsplit.inference.inferencer.BATCH_PIXELS', 1000)
+    seen: list[int] = []
+    inferencer.model.backbone.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
+    shapes = [(20, 20), (20, 20), (20, 20), (50, 50), (10, 10), (10, 10)]
+    inferencer([np.zeros((*shape, 3), np.uint8) for shape in shapes], batch_size=8)
+    assert seen == [2, 1, 1, 2]
 
 
 def test_a_step_that_cannot_be_followed(files: Files) -> None:
