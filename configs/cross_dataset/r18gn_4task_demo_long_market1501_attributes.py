@@ -1,4 +1,4 @@
-# Table 6 on the drawn pedestrians of the long demo: attributes of the re-identification set.
+# Table 6 on the long demo's drawn pedestrians: the attribute task on the re-identification set.
 _base_ = ['../gradsplit/r18gn_4task_demo_long.py', '../_base_/tasks/attribute_market1501.py']
 tasks = ['attribute']
 test_dataloader = dict(

@@ -1,4 +1,4 @@
-# The demo: GradSplit on drawn pedestrians, two minutes on two cores, from random weights.
+# The demo: GradSplit on drawn pedestrians, some minutes on two cores, from random weights.
 # The same code as the full-size configs; a thinner ResNet-18, smaller images and batches.
 _base_ = 'r18gn_4task.py'
 root = 'data/pedestrians'
