@@ -36,10 +36,12 @@ OF_TOOLBOXES = (
     # mmdet, of a metric that nothing uses unless a config names it.
     (r'faster_coco_eval is not installed', r'mmdet\.evaluation\.metrics'),
 )
-# Said by toolboxes about a kind of data set that is not installed and that nothing asks for.
+# How what is printed without a logger begins, each with the reason.
 PRINTED_BY_TOOLBOXES = (
-    'Could not import OneDL',
-    'Could not import OneDL. Skipping OneDL datasets.',
+    'Could not import OneDL',  # a kind of data set that is not installed and that nothing asks for
+    # Every checkpoint of a training holds NumPy's arrays and mmengine's history, and is read all
+    # the same; `mmgradsplit publish` writes files without them.
+    'Could not safely load weights: ',
 )
 
 

@@ -26,7 +26,6 @@ Used through the functions below:
 """
 
 import re
-from collections.abc import Collection
 from typing import Any
 
 from mmengine.config import Config
@@ -64,18 +63,18 @@ def write_unformatted(cfg: Config) -> None:
     vars(cfg)['_format_python_code'] = False
 
 
-def silence_print_log(messages: Collection[str]) -> None:
-    """Let ``print_log`` without a logger print all but these messages.
+def silence_print_log(beginnings: tuple[str, ...]) -> None:
+    """Let ``print_log`` without a logger print all but messages that begin so.
 
     The toolboxes say by it, at import and at the level DEBUG, what they cannot import; mmengine has
     no switch for it.
 
     Args:
-        messages: The messages, word for word.
+        beginnings: How the messages begin.
     """
 
     def show(message: Any) -> None:
-        if message not in messages:
+        if not str(message).startswith(beginnings):
             print(message)
 
     # A name of the module goes before the builtin of that name.

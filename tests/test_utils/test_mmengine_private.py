@@ -75,10 +75,10 @@ def test_print_log_prints_by_the_name_that_is_replaced(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(private.logger_module, 'print', print, raising=False)  # put back afterwards
-    private.silence_print_log(['known'])
-    for message in ('known', 'known and more', 'other'):
+    private.silence_print_log(('known', 'Known too: '))
+    for message in ('known', 'known and more', 'Known too: x', 'more, known', 'other'):
         print_log(message, level=logging.DEBUG)
-    assert capsys.readouterr().out == 'known and more\nother\n'
+    assert capsys.readouterr().out == 'more, known\nother\n'
 
 
 def test_writing_of_checkpoints() -> None:
