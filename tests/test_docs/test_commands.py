@@ -299,6 +299,8 @@ RUN = [
 ]
 # Tools that are called by a test of their own.
 ELSEWHERE = {
+    'export': 'test_export/test_toolbox.py',
+    'publish': 'test_export/test_publish.py',
     'configs': 'test_cli/test_commands.py',
     'conflict_frequency': 'test_analysis/test_conflicts.py',
     'compare_relations': 'test_analysis/test_relation_estimate.py',

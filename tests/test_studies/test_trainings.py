@@ -63,7 +63,7 @@ def test_a_failure_stops_no_other_and_is_said_by_its_own_output(
     assert 'NoSuchTask' in str(raised.value)
     assert inside == ['toy/seed_0', 'toy/seed_1']
     failure = json.loads((tmp_path / 'toy/seed_0/failure.json').read_text())
-    assert failure['type'] == 'KeyError' and 'NoSuchTask' in failure['message']
+    assert failure['type'] == 'ValueError' and 'NoSuchTask' in failure['message']
     assert 'Traceback' in (tmp_path / 'toy/seed_0/output.txt').read_text()
     assert trainings[1].result(tmp_path)
 
