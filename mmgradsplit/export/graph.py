@@ -241,7 +241,7 @@ def export_graph(
     shapes, difference = {}, {}
     for name, ours, theirs in zip(graph.names, expected, found, strict=True):
         shapes[name] = list(ours.shape[1:])
-        difference[name] = float((ours - theirs).abs().max())
+        difference[name] = float((ours - theirs).detach().abs().max())
     return ExportedGraph(file, shapes, difference)
 
 

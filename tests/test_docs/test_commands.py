@@ -23,6 +23,7 @@ from fixtures_docs import ROOT, SECTIONS, Section, Words, write_project
 from mmengine.config import Config
 
 from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.cli import COMMANDS as COMMANDS_OF_OURS
 from mmgradsplit.cli import make_parser
 from mmgradsplit.config_files import find_config
 
@@ -59,6 +60,8 @@ def parse(words: Words) -> tuple[str, argparse.Namespace] | None:
     words = tuple(word for word in words if not word.startswith('PYTHONPATH='))
     program, *arguments = words
     if program == 'mmgradsplit':
+        if arguments[0] in COMMANDS_OF_OURS and len(arguments) == 1:  # named in a sentence
+            return None
         if arguments[0].startswith('-'):  # --help, --print-completion
             with pytest.raises(SystemExit):
                 make_parser().parse_args(arguments)
@@ -106,7 +109,7 @@ def prepared(args: argparse.Namespace) -> Iterator[Config]:
     """The configs of a command, with its options; a name in capitals is left to the reader."""
     configs = getattr(args, 'configs', None) or [getattr(args, 'config', None)]
     for name in configs:
-        if name and not re.fullmatch(r'(configs/)?[A-Z]+(\.py)?', name):
+        if name and not re.fullmatch(r'-|(configs/)?[A-Z]+(\.py)?', name):
             options = getattr(args, 'cfg_options', None)
             yield prepare(read(name), None, options, method=getattr(args, 'method', None))
 
@@ -300,6 +303,8 @@ RUN = [
 # Tools that are called by a test of their own.
 ELSEWHERE = {
     'export': 'test_export/test_toolbox.py',
+    'graph': 'test_export/test_graph.py',
+    'shared_size': 'test_inference/test_shared_size.py',
     'publish': 'test_export/test_publish.py',
     'configs': 'test_cli/test_commands.py',
     'conflict_frequency': 'test_analysis/test_conflicts.py',

@@ -187,7 +187,7 @@ def test_nothing_is_overwritten_and_mistakes_are_said(
     content = torch.load(folder / 'four.pth', weights_only=False)
     del content['meta']['cfg']
     torch.save(content, tmp_path / 'bare.pth')
-    with pytest.raises(ValueError, match=r'holds no config: name one by --config'):
+    with pytest.raises(ValueError, match=r'holds no config: give the config, too'):
         export_task(tmp_path / 'bare.pth', 'pose', tmp_path)
 
 

@@ -161,7 +161,7 @@ def test_pictures_are_written_and_training_is_the_same(data: Path) -> None:
     # The same from a checkpoint, from a query and from a photograph.
     checkpoint = data / 'run' / 'epoch_1.pth'
     files = draw_validation_images(config(data), checkpoint, data / 'out', num_images=2)
-    with pytest.raises(FileExistsError, match=r'reid_0000\d\.png.*--overwrite'):
+    with pytest.raises(FileExistsError, match=r'\w+_0000\d\.png.*--overwrite'):
         draw_validation_images(config(data), checkpoint, data / 'out')
     photo = next((data / 'pa100k').rglob('*.png'))
     files += predict_to_folder(config(data), checkpoint, [photo], data / 'out')
