@@ -38,5 +38,5 @@ setup(
         'torch>=2.1',
         'torchvision>=0.16',
     ],
-    extras_require={'torchjd': ['torchjd[full]>=0.18']},
+    extras_require={'demo': ['gradio>=6'], 'torchjd': ['torchjd[full]>=0.18']},
 )
