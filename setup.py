@@ -39,6 +39,7 @@ setup(
         'torchvision>=0.16',
     ],
     extras_require={
+        'demo': ['gradio>=6'],
         'torchjd': ['torchjd[full]>=0.18'],
         'onnx': ['onnx>=1.17', 'onnxscript>=0.5', 'onnxruntime>=1.20'],
     },

@@ -16,6 +16,8 @@ COMMANDS: Mapping[str, str] = {
     'train': 'train the network of a config',
     'test': 'measure a checkpoint on the test sets',
     'predict': 'predict pictures, videos and scenes with a checkpoint',
+    'gallery': 'find the same person again in a folder of pictures',
+    'serve': 'show what a checkpoint says of a picture on a page in the browser',
     'export': 'write tasks as models of their toolboxes, or as one graph',
     'publish': 'make a checkpoint ready for other people, with a model card',
     'configs': 'list the configs that come with mmgradsplit',

@@ -34,6 +34,16 @@ def add_config(parser: argparse.ArgumentParser, what: str = '') -> None:
     )
 
 
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments ``config``, which may be ``-``, and ``checkpoint``."""
+    parser.add_argument(
+        'config',
+        help='config file, or a name that `mmgradsplit configs` lists, or - for the config that '
+        'the checkpoint holds',
+    )
+    parser.add_argument('checkpoint', help='checkpoint file')
+
+
 def add_cfg_options(parser: argparse.ArgumentParser, of: str = 'the config') -> None:
     """Add ``--cfg-options KEY=VALUE ...``.
 

@@ -3,7 +3,7 @@
 from .attribute_metric import AttributeMetric
 from .dense_metrics import DepthErrorMetric, NormalErrorMetric
 from .multi_task_evaluator import MultiTaskEvaluator
-from .reid_metric import ReIDMetric
+from .reid_metric import ReIDMetric, comparable, ranking_distance
 from .voc_metric import PercentVOCMetric
 
 __all__ = [
@@ -13,4 +13,6 @@ __all__ = [
     'NormalErrorMetric',
     'PercentVOCMetric',
     'ReIDMetric',
+    'comparable',
+    'ranking_distance',
 ]

@@ -14,6 +14,7 @@ from torch import Tensor
 from mmgradsplit.registry import METRICS
 
 RANKS = (1, 5, 10)
+DISTANCES = ('cosine', 'euclidean')
 # Embeddings, identities and cameras of some images.
 Side: TypeAlias = tuple[Tensor, ...]
 FIELDS = ('person_id', 'camera_id', 'is_query')
@@ -44,7 +45,7 @@ class ReIDMetric(BaseMetric):
 
     def __init__(self, distance: str = 'cosine', chunk_size: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if distance not in ('cosine', 'euclidean'):
+        if distance not in DISTANCES:
             raise ValueError(
                 f"ReIDMetric: distance must be 'cosine' or 'euclidean', not {distance!r}."
             )
@@ -70,9 +71,8 @@ class ReIDMetric(BaseMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Return the four scores of the samples that ``process`` kept."""
-        embeddings = torch.from_numpy(np.stack([r[0] for r in results])).double()
-        if self.distance == 'cosine':
-            embeddings = F.normalize(embeddings)
+        embeddings = torch.from_numpy(np.stack([r[0] for r in results]))
+        embeddings = comparable(embeddings, self.distance)
         person, camera, is_query = torch.tensor([r[1:] for r in results]).T
         query, gallery = is_query == 1, (is_query == 0) & (person != -1)
         if not query.any() or not gallery.any():
@@ -107,6 +107,35 @@ class ReIDMetric(BaseMetric):
         return {name: 100 * float(score) for name, score in scores.items()}
 
 
+def comparable(embeddings: Tensor, distance: str) -> Tensor:
+    """Embeddings whose Euclidean distances rank as a distance does.
+
+    Args:
+        embeddings: shape [N x C].
+        distance: ``'cosine'`` or ``'euclidean'``.
+
+    Returns:
+        shape [N x C], float64; of length 1 for ``'cosine'``.
+    """
+    return F.normalize(embeddings.double()) if distance == 'cosine' else embeddings.double()
+
+
+def ranking_distance(queries: Tensor, candidates: Tensor) -> Tensor:
+    """A number that grows with the distance, for all of a query's candidates.
+
+    It is rounded to float32, so that equal embeddings tie although their sums were taken in another
+    order.
+
+    Args:
+        queries: What :func:`comparable` returned, shape [Q x C].
+        candidates: The same of G images.
+
+    Returns:
+        shape [Q x G], float32.
+    """
+    return ((candidates**2).sum(1) - 2 * queries @ candidates.T).float()
+
+
 def _ranks_of_right_images(queries: Side, gallery: Side) -> Iterator[Tensor]:
     """Yield, for each query with a right image, their ranks from 1 on, ascending.
 
@@ -116,10 +145,7 @@ def _ranks_of_right_images(queries: Side, gallery: Side) -> Iterator[Tensor]:
     """
     query, query_person, query_camera = queries
     candidate, gallery_person, gallery_camera = gallery
-    # Monotonous in the distance, for all of a query's candidates. Rounded to float32, so that equal
-    # embeddings tie although their sums were taken in another order.
-    distance = ((candidate**2).sum(1) - 2 * query @ candidate.T).float()
-    order = distance.argsort(dim=1, stable=True)
+    order = ranking_distance(query, candidate).argsort(dim=1, stable=True)
     same_person = gallery_person[order] == query_person[:, None]
     same_camera = gallery_camera[order] == query_camera[:, None]
     kept = ~(same_person & same_camera)

@@ -2,8 +2,10 @@
 
 from .decode import decode
 from .folder import draw_validation_images, predict_to_folder
+from .gallery import Gallery, Look, build_gallery, look_of, weights_hash
 from .images import Frame, find_inputs
 from .inferencer import Failure, MultiTaskInferencer
+from .matches import Match, Matches, find_matches, query_to_folder
 from .overlay import draw_overlay
 from .own_size import View, validation_views
 from .people import BoxesFile, Detector, Found, PeopleFinder
@@ -33,8 +35,12 @@ __all__ = [
     'Failure',
     'Found',
     'Frame',
+    'Gallery',
     'Keypoints',
     'LabelMap',
+    'Look',
+    'Match',
+    'Matches',
     'MultiTaskInferencer',
     'PeopleFinder',
     'Person',
@@ -43,11 +49,16 @@ __all__ = [
     'ValueMap',
     'VectorMap',
     'View',
+    'build_gallery',
     'decode',
     'draw_overlay',
     'draw_validation_images',
     'find_inputs',
+    'find_matches',
+    'look_of',
     'make_writers',
     'predict_to_folder',
+    'query_to_folder',
     'validation_views',
+    'weights_hash',
 ]
