@@ -34,6 +34,7 @@ READS = {
     'test': ('test_dataloader',),
     'predict': ('val_dataloader',),
     'complexity': (),
+    'graph': (),
     'published_complexity': (),
     'conflict_frequency': ('train_dataloader',),
     'gradient_angles': ('train_dataloader',),
@@ -303,6 +304,8 @@ RUN = [
 # Tools that are called by a test of their own.
 ELSEWHERE = {
     'export': 'test_export/test_toolbox.py',
+    'gallery': 'test_inference/test_gallery.py',
+    'serve': 'test_inference/test_serve.py',
     'graph': 'test_export/test_graph.py',
     'shared_size': 'test_inference/test_shared_size.py',
     'publish': 'test_export/test_publish.py',
