@@ -44,6 +44,24 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', help='checkpoint file')
 
 
+def add_passes(parser: argparse.ArgumentParser) -> None:
+    """Add ``--passes`` and ``--size``: how the network sees pictures."""
+    parser.add_argument(
+        '--passes',
+        choices=['shared', 'own'],
+        default='shared',
+        help='all tasks in one pass at one size, or each at its own, as it was validated '
+        '(default: shared)',
+    )
+    parser.add_argument(
+        '--size',
+        nargs=2,
+        type=int,
+        metavar=('W', 'H'),
+        help="size of the network's input in the shared pass (default: that of the first task)",
+    )
+
+
 def add_cfg_options(parser: argparse.ArgumentParser, of: str = 'the config') -> None:
     """Add ``--cfg-options KEY=VALUE ...``.
 

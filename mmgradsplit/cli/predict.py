@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from .options import add_cfg_options, add_device
+from .options import add_cfg_options, add_checkpoint, add_device, add_passes
 
 DESCRIPTION = (
     'Predict pictures, folders, videos or whole scenes for all tasks of a checkpoint, and write '
@@ -14,12 +14,7 @@ FORMATS = ('panel', 'overlay', 'json', 'coco', 'png', 'npy', 'video')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument(
-        'config',
-        help='config file, or a name that `mmgradsplit configs` lists, or - for the config that '
-        'the checkpoint holds',
-    )
-    parser.add_argument('checkpoint', help='checkpoint file')
+    add_checkpoint(parser)
     parser.add_argument(
         'images',
         nargs='*',
@@ -36,20 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--overwrite', action='store_true', help='write over files that are there')
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='only these tasks')
-    parser.add_argument(
-        '--passes',
-        choices=['shared', 'own'],
-        default='shared',
-        help='all tasks in one pass at one size, or each at its own, as it was validated '
-        '(default: shared)',
-    )
-    parser.add_argument(
-        '--size',
-        nargs=2,
-        type=int,
-        metavar=('W', 'H'),
-        help="size of the network's input in the shared pass (default: that of the first task)",
-    )
+    add_passes(parser)
     parser.add_argument('--batch-size', type=int, default=8, help='pictures of a batch (default 8)')
     where = parser.add_mutually_exclusive_group()
     where.add_argument(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .options import add_cfg_options, add_checkpoint, add_device
+from .options import add_cfg_options, add_checkpoint, add_device, add_passes
 
 DESCRIPTION = (
     'Show a page in the browser: drop a picture on it and see what each task says of it, and its '
@@ -18,20 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--gallery', metavar='DIR', help='show the nearest pictures of this gallery, too'
     )
     parser.add_argument('--top', type=int, default=8, help='number of neighbours (default 8)')
-    parser.add_argument(
-        '--passes',
-        choices=['shared', 'own'],
-        default='shared',
-        help='all tasks in one pass at one size, or each at its own, as it was validated '
-        '(default: shared)',
-    )
-    parser.add_argument(
-        '--size',
-        nargs=2,
-        type=int,
-        metavar=('W', 'H'),
-        help="size of the network's input in the shared pass (default: that of the first task)",
-    )
+    add_passes(parser)
     parser.add_argument(
         '--host',
         default='127.0.0.1',
