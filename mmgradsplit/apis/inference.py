@@ -12,6 +12,7 @@ from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmgradsplit.engine.loops.joint import STREAM
+from mmgradsplit.engine.screen import silence_toolboxes
 from mmgradsplit.registry import MODELS
 from mmgradsplit.visualization import predict_image, register_sample_maker
 
@@ -82,6 +83,7 @@ def read_checkpoint(file: str | Path) -> Mapping[str, Any]:
     """
     if '://' not in str(file) and not Path(file).is_file():
         raise FileNotFoundError(f"no checkpoint '{file}'")
+    silence_toolboxes()
     try:
         content = CheckpointLoader.load_checkpoint(str(file), map_location='cpu')
     except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
