@@ -20,6 +20,7 @@ SCORE_THRESHOLD = 0.5
 JOINT_THRESHOLD = 0.1
 BOX_THRESHOLD = 0.3
 SMALLEST_PART = 0.002
+WIDEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,8 @@ def draw_boxes(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str,
 
 
 def _aspect(image: np.ndarray) -> float:
-    return image.shape[1] / image.shape[0]
+    """Width by height of an image's cell; a strip becomes a line in it, not a sheet of metres."""
+    return min(image.shape[1] / image.shape[0], WIDEST)
 
 
 def _faded(image: np.ndarray, share: float) -> np.ndarray:

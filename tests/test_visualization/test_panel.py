@@ -5,6 +5,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -64,6 +65,15 @@ def test_tasks_that_are_not_there_are_left_out() -> None:
     four = draw_panel(IMAGE, everything, METAS)
     assert headings(four) == ['', 'input', 'attribute', 'pose', 'parsing', '']
     assert len(four.axes) == 5
+
+
+@pytest.mark.parametrize('shape', [(20, 20000, 3), (20000, 20, 3)])
+def test_a_strip_of_an_image_does_not_make_a_panel_of_metres(shape: tuple[int, ...]) -> None:
+    image = np.zeros(shape, np.uint8)
+    labels = SegDataSample()
+    labels.set_data(dict(pred_sem_seg=PixelData(data=torch.zeros(1, *shape[:2]).long())))
+    figure = draw_panel(image, dict(parsing=labels), METAS)
+    assert max(figure.get_size_inches()) < 60
 
 
 def bars(scores: list[float], *, classes: Any = None, exclusive: Any = (), truth: Any = ()) -> list:
