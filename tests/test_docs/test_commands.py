@@ -321,6 +321,7 @@ ELSEWHERE = {
     'methods': 'test_benchmarks.py',
     'major_iteration': 'test_benchmarks.py',
     'allocation': 'test_benchmarks.py',
+    'trajectories': 'test_benchmarks.py',
 }
 
 
