@@ -10,13 +10,14 @@ DEMO_ARGS ?=
 TEST_ARGS ?=
 
 # Two processes of one thread each, as the tests are small; the one that is done first takes tests from the other.
+PYTEST = OMP_NUM_THREADS=1 $(RUN) -m pytest
+AT_ONCE = -n 2 --dist worksteal
 # Exporting a graph leaves threads of autograd's behind, after which no forked process can train, as tests of two ranks do: these
 # tests have a process of their own.
 GRAPH_TESTS = tests/test_export/test_graph.py tests/test_inference/test_onnx.py
 define run_tests
-OMP_NUM_THREADS=1 $(RUN) -m pytest $(GRAPH_TESTS) --cov --cov-report=
-OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal --durations 25 --cov --cov-append --cov-report= \
-  $(addprefix --ignore=,$(GRAPH_TESTS)) $(TEST_ARGS)
+$(PYTEST) $(GRAPH_TESTS) --cov --cov-report=
+$(PYTEST) $(AT_ONCE) --durations 25 --cov --cov-append --cov-report= $(addprefix --ignore=,$(GRAPH_TESTS)) $(TEST_ARGS)
 endef
 
 .DELETE_ON_ERROR:
@@ -35,8 +36,8 @@ demo: install  ## draw the demo data set and train four tasks on it with GradSpl
 	$(RUN) tools/dataset_converters/pedestrians.py --out data/pedestrians
 	OMP_WAIT_POLICY=PASSIVE $(RUN) tools/train.py $(DEMO_CONFIG) --work-dir $(DEMO_DIR) $(DEMO_ARGS)
 
-test: install  ## run all tests
-	$(run_tests)
+test: install  ## run all tests, or those that TEST_ARGS names
+	$(if $(filter tests/%,$(TEST_ARGS)),$(PYTEST) $(AT_ONCE) $(TEST_ARGS),$(run_tests))
 
 check: install .coverage  ## lint, format, imports between rooms, types, coverage of the tests
 	$(RUN) -m ruff check .

@@ -35,12 +35,14 @@ setup(
         'safetensors>=0.4',
         'scipy>=1.10',
         'shtab>=1.7',
-        'torch>=2.1',
-        'torchvision>=0.16',
+        # Adam's fused=True on CPUs, which the demo sets, came with 2.4.
+        'torch>=2.4',
+        'torchvision>=0.19',
     ],
     extras_require={
         'demo': ['gradio>=6'],
         'torchjd': ['torchjd[full]>=0.18'],
-        'onnx': ['onnx>=1.17', 'onnxscript>=0.5', 'onnxruntime>=1.20'],
+        # 2.6 has torch.export.Dim.AUTO, for graphs of free size.
+        'onnx': ['onnx>=1.17', 'onnxscript>=0.5', 'onnxruntime>=1.20', 'torch>=2.6'],
     },
 )

@@ -24,8 +24,6 @@ from mmgradsplit.utils.tables import TextTable
 from mmgradsplit.visualization import predict_batch
 
 BATCH = 20
-# GetBBoxCenterScale's.
-PADDING = 1.25
 PREDICTED = ('pred_', 'embedding')
 
 
@@ -45,7 +43,8 @@ def measure(inferencer: MultiTaskInferencer, task: str, size: str) -> dict[str, 
         samples = [
             dataset[i]['data_samples'] for i in range(start, min(len(dataset), start + BATCH))
         ]
-        images, boxes, corners = zip(*map(_shown, samples), strict=True)
+        shown = [_shown(sample, inferencer.views[task].padding) for sample in samples]
+        images, boxes, corners = zip(*shown, strict=True)
         if size == 'own':
             found = predict_own(model, inferencer.views, images, [task], boxes)
         else:
@@ -63,7 +62,7 @@ def measure(inferencer: MultiTaskInferencer, task: str, size: str) -> dict[str, 
     return {name: float(value) for name, value in metric.evaluate(len(dataset)).items()}
 
 
-def _shown(sample: Any) -> tuple[np.ndarray, Box | None, np.ndarray | None]:
+def _shown(sample: Any, padding: float) -> tuple[np.ndarray, Box | None, np.ndarray | None]:
     """The image of a sample, the person's box in it, and where it begins in the file's image."""
     image = read_image(sample.img_path)
     if 'input_center' not in sample:
@@ -72,13 +71,14 @@ def _shown(sample: Any) -> tuple[np.ndarray, Box | None, np.ndarray | None]:
     corner = np.rint(sample.input_center - extent / 2)
     shift = np.column_stack([np.eye(2), -corner])
     image = cv2.warpAffine(image, shift, extent.tolist())
-    low, high = extent / 2 - extent / PADDING / 2, extent / 2 + extent / PADDING / 2
+    # The image is the person's box as the validation enlarges it.
+    low, high = extent / 2 - extent / padding / 2, extent / 2 + extent / padding / 2
     return image, (low[0], low[1], high[0], high[1]), corner
 
 
 def main() -> None:
     """Measure and show a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('checkpoint', help='checkpoint, which holds its config')
     parser.add_argument('sizes', nargs='+', metavar='SIZE', help='own, or WIDTHxHEIGHT')
     args = parser.parse_args()

@@ -98,7 +98,7 @@ def expand(text: str) -> list[Words]:
         text = f'python {path.relative_to(ROOT).parent}/{text}'
     skip = '\n'.join(f'{program}() {{ :; }}' for program in FOREIGN)
     said = subprocess.run(
-        ['bash', '-euc', f'{SAY}\n{skip}\nPATH=\n{text}'],
+        ['bash', '-eufc', f'{SAY}\n{skip}\nPATH=\n{text}'],
         capture_output=True,
         text=True,
         env={},

@@ -1,7 +1,9 @@
 """The benchmarks: what they measure, and what becomes of methods that do not fit."""
 
+import copy
 import importlib
 import json
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -195,3 +197,23 @@ def test_turns_and_ratios(benchmark: Callable[[str], Any]) -> None:
     assert turns == ['one', 'other'] * 10
     assert len(times['one']) == 9
     assert shared.ratio(times['other'], times['one']) == pytest.approx(3, rel=0.15)
+
+
+def test_where_two_trajectories_first_differ(benchmark: Callable[[str], Any]) -> None:
+    difference = benchmark('trajectories').difference
+    recorded = json.loads((ROOT / 'benchmarks/trajectories.json').read_text())['cases']
+    assert recorded.keys() == benchmark('_trajectory_cases').CASES.keys()
+    old = recorded['uw']
+    changed = copy.deepcopy(old)
+    assert difference(old, changed) == ''
+    changed['weights'] = '0'
+    assert difference(old, changed) == 'weights'
+    # One bit of one loss, in the third iteration.
+    loss = next(iter(old['losses'][2]))
+    value = float.fromhex(old['losses'][2][loss])
+    changed['losses'][2][loss] = math.nextafter(value, math.inf).hex()
+    changed['losses'].pop()
+    said = difference(old, changed).split('; ')
+    number = len(old['losses'])
+    assert said[0].startswith(f'losses from iteration 3: {loss} {value!r} -> ')
+    assert said[1:] == [f'{number} -> {number - 1} iterations', 'weights']

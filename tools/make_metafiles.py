@@ -17,6 +17,7 @@ from mmengine.registry import init_default_scope
 
 from mmgradsplit.analysis import measure_complexity
 from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.config_files import config_names
 from mmgradsplit.registry import MODELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,13 +98,6 @@ COLUMNS = {
 OF_ALL = 'Multi-Task Learning'
 CONFIG = re.compile(r'`(\w+/\w+\.py)`')
 Figure = tuple[str, str, str, float]  # task, metric, dataset where it is not the config's, value
-
-
-def configs() -> list[str]:
-    """The configs that can be run, relative to the folder of configs."""
-    paths = sorted((ROOT / 'configs').rglob('*.py'))
-    names = [path.relative_to(ROOT / 'configs') for path in paths]
-    return [str(name) for name in names if '_base_' not in name.parts]
 
 
 def tables(text: str) -> Iterator[tuple[str, list[dict[str, str]]]]:
@@ -238,7 +232,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     figures = published((ROOT / 'configs/README.md').read_text())
     files: dict[str, dict[str, list]] = {}
-    for name in configs():
+    for name in config_names():
         folder = name.split('/')[0]
         if folder not in files:
             papers = [collection(*PAPERS[folder])] if folder in PAPERS else []

@@ -62,8 +62,10 @@ model = dict(
     ),
 )
 
+load, pack = dict(type='LoadImageFromFile'), dict(type='PackInputs')
 resize = dict(type='Resize', scale=(48, 96), interpolation='bilinear')
 flip = dict(type='RandomFlip', prob=0.5, direction='horizontal')
+flip_parts = dict(type='RandomFlip', prob=0.5, swap_seg_labels=[(14, 15), (16, 17), (18, 19)])
 # MPII's boxes are squares around the person; with this padding they become 80 x 96.
 crop = dict(type='GetBBoxCenterScale', padding=1.05)
 reid_keys = ('img_path', 'person_id', 'camera_id', 'is_query')
@@ -73,7 +75,7 @@ train_dataloader = dict(
         num_workers=1,
         dataset=dict(
             data_root=root + '/pa100k',
-            pipeline=[dict(type='LoadImageFromFile'), resize, flip, dict(type='PackInputs')],
+            pipeline=[load, resize, flip, pack],
         ),
     ),
     reid=dict(
@@ -82,7 +84,7 @@ train_dataloader = dict(
         sampler=dict(batch_size=24, num_instances=4),
         dataset=dict(
             data_root=root + '/market1501',
-            pipeline=[dict(type='LoadImageFromFile'), resize, flip, dict(type='PackInputs')],
+            pipeline=[load, resize, flip, pack],
         ),
     ),
     pose=dict(
@@ -106,10 +108,10 @@ train_dataloader = dict(
         dataset=dict(
             data_root=root + '/lip',
             pipeline=[
-                dict(type='LoadImageFromFile'),
+                load,
                 dict(type='LoadAnnotations'),
                 dict(type='Resize', scale=(64, 96), keep_ratio=False),
-                dict(type='RandomFlip', prob=0.5, swap_seg_labels=[(14, 15), (16, 17), (18, 19)]),
+                flip_parts,
                 dict(type='PackSegInputs'),
             ],
         ),
@@ -120,7 +122,7 @@ val_dataloader = dict(
         num_workers=1,
         dataset=dict(
             data_root=root + '/pa100k',
-            pipeline=[dict(type='LoadImageFromFile'), resize, dict(type='PackInputs')],
+            pipeline=[load, resize, pack],
         ),
     ),
     reid=dict(
@@ -128,9 +130,9 @@ val_dataloader = dict(
         dataset=dict(
             data_root=root + '/market1501',
             pipeline=[
-                dict(type='LoadImageFromFile'),
+                load,
                 resize,
-                dict(type='PackInputs', meta_keys=reid_keys),
+                dict(pack, meta_keys=reid_keys),
             ],
         ),
     ),
@@ -153,7 +155,7 @@ val_dataloader = dict(
         dataset=dict(
             data_root=root + '/lip',
             pipeline=[
-                dict(type='LoadImageFromFile'),
+                load,
                 dict(type='Resize', scale=(64, 96), keep_ratio=False),
                 dict(type='LoadAnnotations'),
                 dict(type='PackSegInputs'),

@@ -40,7 +40,7 @@ model = dict(
     ),
 )
 
-load, pack = dict(type='LoadImageFromFile'), dict(type='PackInputs')
+load, pack, flip = _base_.load, _base_.pack, _base_.flip
 resize = dict(type='Resize', scale=(64, 128), interpolation='bilinear')
 square = dict(type='Resize', scale=(128, 128), keep_ratio=False)
 crop = [
@@ -48,11 +48,11 @@ crop = [
     dict(type='TopdownAffine', input_size=codec['input_size']),
 ]
 train_dataloader = dict(
-    attribute=dict(batch_size=32, dataset=dict(pipeline=[load, resize, _base_.flip, pack])),
+    attribute=dict(batch_size=32, dataset=dict(pipeline=[load, resize, flip, pack])),
     reid=dict(
         batch_size=32,
         sampler=dict(batch_size=32),
-        dataset=dict(pipeline=[load, resize, _base_.flip, pack]),
+        dataset=dict(pipeline=[load, resize, flip, pack]),
     ),
     pose=dict(
         dataset=dict(
@@ -72,7 +72,7 @@ train_dataloader = dict(
                 load,
                 dict(type='LoadAnnotations'),
                 square,
-                dict(type='RandomFlip', prob=0.5, swap_seg_labels=[(14, 15), (16, 17), (18, 19)]),
+                _base_.flip_parts,
                 dict(type='PackSegInputs'),
             ],
         ),

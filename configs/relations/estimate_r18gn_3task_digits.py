@@ -11,7 +11,6 @@ custom_hooks = [
     dict(
         type='RelationEstimateHook',
         interval=10,
-        modules=['layer4'],
         samples=32,
         held_out=dict(
             digit=dict(dataset=digits),

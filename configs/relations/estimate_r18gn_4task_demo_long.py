@@ -7,7 +7,6 @@ custom_hooks = [
     dict(
         type='RelationEstimateHook',
         interval=10,
-        modules=['layer4'],
         # Not reid: the identities of its test set have no class, so its loss is that of other
         # samples of the training set.
         held_out=dict(

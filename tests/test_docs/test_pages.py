@@ -60,6 +60,22 @@ def test_a_backbone_begins_with_the_weights_of_a_file(project: Path) -> None:
     assert all(torch.equal(begun[name], weights[f'backbone.{name}']) for name in begun)
 
 
+def test_the_screen_of_a_training_is_the_demo_s() -> None:
+    (section,) = (of for of in SECTIONS if of.heading == 'The screen of a training')
+    (screen,) = section.blocks('text')
+    cfg = prepare('gradsplit/r18gn_4task_demo.py')
+    init_default_scope(cfg.default_scope)
+    with undrawn():
+        model = MODELS.build(cfg.model)
+    sizes = {name: of.numel() for name, of in model.named_parameters()}
+    backbone = sum(size for name, size in sizes.items() if name.startswith('backbone.'))
+    assert f'{sum(sizes.values()):,} parameters; ResNet {backbone:,}, ' in screen
+    assert f', lr {cfg.optim_wrapper.optimizer.lr}\n' in screen
+    for task, loader in cfg.train_dataloader.items():
+        row = next(line for line in screen.splitlines() if line.startswith(f'| {task} '))
+        assert row.split('|')[4].strip() == str(loader.batch_size)
+
+
 def test_every_room_has_a_page() -> None:
     rooms = {path.parent.name for path in (ROOT / 'mmgradsplit').glob('*/__init__.py')}
     pages = {path.stem for path in (ROOT / 'docs/api').glob('*.md')} - {'index'}
