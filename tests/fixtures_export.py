@@ -29,6 +29,21 @@ def small(cfg: Config) -> Config:
     return cfg
 
 
+def two_stages(cfg: Config) -> Config:
+    """As :func:`small`, with mmdet's own Mask R-CNN in place of the detector of one stage."""
+    cfg = small(cfg)
+    model = Config.fromfile(ROOT / 'configs/sta/mask_rcnn_coco_sample.py').model
+    model.type = 'mmdet.MaskRCNN'
+    model.pop('backbone')
+    model.neck.update(in_channels=[8, 16, 32, 64], out_channels=8)
+    model.rpn_head.update(in_channels=8, feat_channels=8)
+    for key, width in (('bbox', 'fc_out_channels'), ('mask', 'conv_out_channels')):
+        model.roi_head[f'{key}_roi_extractor'].out_channels = 8
+        model.roi_head[f'{key}_head'].update({'in_channels': 8, width: 8})
+    cfg.model.tasks.detection = model
+    return cfg
+
+
 def task_specific_layer4(cfg: Config) -> Config:
     """R50-L4's form: three shared stages, and the fourth as the neck of each task."""
     backbone = cfg.model.backbone
