@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fixtures_training import GN
+from fixtures_dense import write_nyud
+from fixtures_training import GN, write_data
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
@@ -70,6 +71,13 @@ def alike(cfg: Config) -> Config:
             preprocessor.pop(key, None)
         preprocessor['to_rgb' if 'Cls' in preprocessor.type else 'bgr_to_rgb'] = True
     return cfg
+
+
+def write_all_data(root: Path) -> Path:
+    """The tiny data sets of the four tasks, and drawn scenes in ``nyud``."""
+    write_data(root)
+    write_nyud(root / 'nyud')
+    return root
 
 
 def save_network(cfg: Config, file: Path) -> Any:

@@ -13,7 +13,7 @@ from torch import Tensor
 from mmgradsplit.apis import load_model
 from mmgradsplit.functional import Placement
 from mmgradsplit.registry import DATA_SAMPLERS, DATASETS, METRICS, MODELS, TRANSFORMS
-from mmgradsplit.utils import did_you_mean, write_atomically
+from mmgradsplit.utils import chosen_tasks, write_atomically
 from mmgradsplit.version import __version__
 from mmgradsplit.visualization import make_sample
 
@@ -77,17 +77,14 @@ def export_tasks(
     Raises:
         FileNotFoundError: If the checkpoint or the config is not there.
         FileExistsError: If a file of this name is in the folder.
-        ValueError: If there is no such task, or a plain model cannot express it.
+        KeyError: If there is no such task.
+        ValueError: If a plain model cannot express a task.
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
     model: Any = load_model(config, checkpoint, 'cpu')
-    known = list(model.tasks)
-    chosen = known if tasks is None else list(tasks)
+    chosen = chosen_tasks(tasks, list(model.tasks))
     for task in chosen:
-        if task not in known:
-            hint = did_you_mean(task, known)
-            raise ValueError(f"the network has no task '{task}', only {known}{hint}")
         for file in _files(to, task):
             if file.exists():
                 raise FileExistsError(

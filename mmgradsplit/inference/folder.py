@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from mmgradsplit.functional.placement import Size
+from mmgradsplit.utils import chosen_tasks
 from mmgradsplit.visualization import PanelMaker, save_figure
 
 from .images import find_inputs
@@ -60,12 +61,13 @@ def predict_to_folder(
     Raises:
         FileExistsError: If a file is there already; nothing has been predicted then.
         FileNotFoundError: If a file is not there.
+        KeyError: If there is no such task.
         ValueError: If an option does not fit, or nothing could be read.
     """
     found = find_inputs(inputs)
     inferencer = _inferencer(config, checkpoint, device, cfg_options)
-    known = list(inferencer.model.tasks)
-    writers = make_writers(formats, out, inferencer.metas, found, known, overwrite)
+    chosen = chosen_tasks(tasks, inferencer.tasks)
+    writers = make_writers(formats, out, inferencer.metas, found, chosen, overwrite)
     files: list[Path] = []
     with ExitStack() as stack:
         for writer in writers:
@@ -74,7 +76,7 @@ def predict_to_folder(
         for result in inferencer.stream(
             found,
             batch_size=batch_size,
-            tasks=tasks,
+            tasks=chosen,
             passes=passes,
             size=size,
             people=people,

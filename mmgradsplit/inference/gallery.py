@@ -90,11 +90,10 @@ def look_of(
         ValueError: If no task's result is an embedding, or those of several are.
     """
     model = inferencer.model
-    known = list(model.tasks)
     dimensions = {}
     width, height = model.input_size or ANY_SIZE
     black = np.zeros((height, width, 3), np.uint8)
-    for name in known if task is None else [task]:
+    for name in inferencer.tasks if task is None else [task]:
         # By itself: tasks that cannot share an input are looked at, too.
         (result,) = inferencer([black], tasks=[name])
         said = result.tasks.get(name)
@@ -102,7 +101,7 @@ def look_of(
             dimensions[name] = len(said.vector)
     if not dimensions:
         what = f"the task '{task}' gives no embedding" if task else 'no task gives an embedding'
-        raise ValueError(f'{what}, such as a gallery is made of; the tasks are {known}')
+        raise ValueError(f'{what}, such as a gallery is made of; the tasks are {inferencer.tasks}')
     if len(dimensions) > 1:
         raise ValueError(f'several tasks give an embedding: choose one of {[*dimensions]} by task')
     ((name, dimension),) = dimensions.items()

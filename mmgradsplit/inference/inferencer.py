@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mmgradsplit.apis import load_model
 from mmgradsplit.functional.placement import Box, Size
-from mmgradsplit.utils import did_you_mean
+from mmgradsplit.utils import chosen_tasks
 from mmgradsplit.visualization import input_divisor, predict_batch, rounded_up
 
 from .decode import decode
@@ -66,6 +66,7 @@ class MultiTaskInferencer:
 
     Attributes:
         model: The :class:`~mmgradsplit.models.MultiTaskModel`.
+        tasks: The tasks that it can predict.
         failures: The inputs of the latest call that could not be read.
 
     Raises:
@@ -85,8 +86,10 @@ class MultiTaskInferencer:
         device: str | None = None,
         cfg_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model: Any = load_model(config, checkpoint, device, cfg_options)
-        self.views = validation_views(self.model.cfg)
+        model: Any = load_model(config, checkpoint, device, cfg_options)
+        self.model = model
+        self.tasks = list(model.tasks)
+        self.views = validation_views(model.cfg)
         self.failures: list[Failure] = []
         self._said: set[str] = set()
 
@@ -141,7 +144,7 @@ class MultiTaskInferencer:
             KeyError: If there is no such task.
             ValueError: If an option does not fit, or no input could be read.
         """
-        names = self._tasks(tasks)
+        names = chosen_tasks(tasks, self.tasks)
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}')
         if passes not in ('shared', 'own'):
@@ -176,19 +179,6 @@ class MultiTaskInferencer:
                 f'nothing came out of {len(found)} {"input" if len(found) == 1 else "inputs"}: '
                 f'{first}'
             )
-
-    def _tasks(self, tasks: Sequence[str] | None) -> list[str]:
-        known = list(self.model.tasks)
-        if tasks is None:
-            return known
-        given = [tasks] if isinstance(tasks, str) else list(tasks)
-        for task in given:
-            if task not in known:
-                hint = did_you_mean(task, known)
-                raise KeyError(f"no task '{task}' in this model, which has {known}{hint}")
-        if not given:
-            raise ValueError(f'tasks is empty: name some of {known}')
-        return [task for task in known if task in given]
 
     def _shared_size(self, tasks: Sequence[str], size: Size | None) -> Size | None:
         """The input's size, and what a person has to know of it, once."""

@@ -14,7 +14,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmgradsplit.functional import Placement, letterbox
-from mmgradsplit.utils import did_you_mean, read_image
+from mmgradsplit.utils import chosen_tasks, read_image
 from mmgradsplit.utils.normalisation import normalisation_of
 
 Size = tuple[int, int]
@@ -225,7 +225,7 @@ def predict_batch(
         ValueError: If the tasks do not share one preprocessing, or images of different sizes have
             no size in common.
     """
-    names = _chosen(model, tasks)
+    names = chosen_tasks(tasks, list(model.tasks))
     sizes = [(image.shape[1], image.shape[0]) for image in images]
     given = size or getattr(model, 'input_size', None)
     if not given and len(set(sizes)) > 1:
@@ -246,14 +246,6 @@ def predict_batch(
         inputs, samples = _preprocess(model, tensors, samples)
         predictions = model(inputs, samples, mode='predict')
     return [{task: predictions[task][i] for task in names} for i in range(len(images))]
-
-
-def _chosen(model: Any, tasks: Sequence[str] | None) -> list[str]:
-    for task in tasks or ():
-        if task not in model.tasks:
-            hint = did_you_mean(task, model.tasks)
-            raise KeyError(f"no task '{task}' in this model, which has {list(model.tasks)}{hint}")
-    return [task for task in model.tasks if tasks is None or task in tasks]
 
 
 def input_divisor(model: Any) -> int:

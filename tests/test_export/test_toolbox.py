@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 import torch
 from fixtures_deeplab import deeplab_config
-from fixtures_dense import dense_config, write_nyud
+from fixtures_dense import dense_config
 from fixtures_export import (
     save_network,
     small,
     task_specific_layer4,
     two_stages,
     with_norms_by_task,
+    write_all_data,
 )
 from fixtures_training import GN, quick, tiny_config, write_data
 from mmdet.structures import DetDataSample
@@ -68,8 +69,7 @@ def sample() -> DetDataSample:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """Every case's tasks exported, and what the multi-task network makes of an image."""
     folder = tmp_path_factory.mktemp('exported')
-    data = write_data(folder / 'data')
-    write_nyud(data / 'nyud')
+    data = write_all_data(folder / 'data')
     image = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(1))
     ours = {}
     with quick():
@@ -179,7 +179,7 @@ def _flat(outputs: Any) -> list[list]:
 
 
 def test_depth_is_mmsegs_own_and_normals_stay_ours(exported: tuple[Path, dict]) -> None:
-    """mmseg would call normals depth, and not give them their length."""
+    """The toolbox would call normals depth, and not give them their length."""
     folder, ours = exported
     network = load_model(None, folder / 'dense.pth', 'cpu')
     image = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(2))
@@ -217,7 +217,7 @@ def test_nothing_is_overwritten_and_mistakes_are_said(
     folder, _ = exported
     with pytest.raises(FileExistsError, match=r"four/pose\.py' is there already"):
         export_task(folder / 'four.pth', 'pose', folder / 'four')
-    with pytest.raises(ValueError, match=r"no task 'poses'.*did you mean 'pose'"):
+    with pytest.raises(KeyError, match=r"no task 'poses'.*did you mean 'pose'"):
         export_task(folder / 'four.pth', 'poses', tmp_path)
     with pytest.raises(FileNotFoundError, match='no checkpoint'):
         export_task(tmp_path / 'none.pth', 'pose', tmp_path)
