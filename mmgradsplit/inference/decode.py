@@ -8,7 +8,7 @@ import numpy as np
 from mmpretrain.models.heads import MultiLabelClsHead
 from numpy.typing import NDArray
 
-from .results import (
+from .task_results import (
     Attributes,
     Boxes,
     Classes,

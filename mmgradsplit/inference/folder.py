@@ -14,6 +14,7 @@ from mmgradsplit.visualization import PanelMaker, save_figure
 
 from .images import find_inputs
 from .inferencer import MultiTaskInferencer, Passes
+from .out_folder import out_folder
 from .people import PeopleFinder
 from .writers import Writer, make_writers
 
@@ -147,14 +148,7 @@ def draw_validation_images(
     if not loaders:
         raise ValueError('the config has no val_dataloader to draw images of: give pictures')
     by_task = dict.fromkeys(model.tasks, loaders) if 'dataset' in loaders else loaders
-    for task in by_task:
-        there = next(Path(out).glob(f'{task}_[0-9]*.png'), None)
-        if there and not overwrite:
-            raise FileExistsError(
-                f"'{there}' is there already: give --overwrite, or another folder by --out"
-            )
+    folder = out_folder(out, [f'{task}_*.png' for task in by_task], overwrite)
     datasets = {task: DATASETS.build(loader['dataset']) for task, loader in by_task.items()}
     maker = PanelMaker(model, datasets, size=size)
-    return [
-        save_figure(panel, Path(out, f'{name}.png')) for name, panel in maker.panels(num_images)
-    ]
+    return [save_figure(panel, folder / f'{name}.png') for name, panel in maker.panels(num_images)]

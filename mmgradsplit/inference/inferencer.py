@@ -11,8 +11,6 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmgradsplit.apis import load_model
 from mmgradsplit.functional.placement import Box, Size
@@ -23,7 +21,9 @@ from .decode import decode
 from .images import Frame, Input, find_inputs
 from .own_size import predict_own, validation_views
 from .people import Found, PeopleFinder, crop_around
-from .results import Person, Result, TaskResult
+from .progress import PredictionProgress
+from .results import Metas, Person, Result
+from .task_results import TaskResult
 
 Passes = Literal['shared', 'own']
 # Pixels of the pictures of a batch: a score for each class of each pixel has to fit into memory.
@@ -94,7 +94,7 @@ class MultiTaskInferencer:
         self._said: set[str] = set()
 
     @property
-    def metas(self) -> Mapping[str, Mapping[str, Any]]:
+    def metas(self) -> Metas:
         """Meta information of each task's data set: names, palettes, skeletons."""
         return self.model.dataset_meta
 
@@ -167,7 +167,7 @@ class MultiTaskInferencer:
             return predict_batch(self.model, images, shared, names)
 
         count = 0
-        with _Progress(sum(map(len, found)), progress) as bar:
+        with PredictionProgress(sum(map(len, found)), progress) as bar:
             for frames in _batches(self._frames(found), batch_size):
                 for result in self._results(frames, look, people, aspect, batch_size, count):
                     count += 1
@@ -320,27 +320,3 @@ def _batches(items: Iterable[HasImage], batch_size: int) -> Iterator[list[HasIma
 
 def _is_found(inputs: Any) -> bool:
     return isinstance(inputs, list) and bool(inputs) and all(isinstance(i, Input) for i in inputs)
-
-
-class _Progress:
-    """A bar with the time left on standard error, where it is wanted."""
-
-    def __init__(self, total: int, shown: bool) -> None:
-        columns = (
-            TextColumn('predict'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        )
-        self.bar = Progress(*columns, console=Console(stderr=True), disable=not shown)
-        self.task = self.bar.add_task('predict', total=total or None)
-
-    def __enter__(self) -> _Progress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.bar.stop()
-
-    def advance(self) -> None:
-        self.bar.advance(self.task)
