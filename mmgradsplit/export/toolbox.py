@@ -186,9 +186,7 @@ def _data(cfg: Config, task: str) -> dict[str, Any]:
     loader = _loader(cfg, task)
     if not loader:
         return {}
-    dataset = dict(loader['dataset'])
-    scope = dataset.get('_scope_') or SCOPE
-    dataset['pipeline'] = absolute(TRANSFORMS, dataset['pipeline'], scope)
+    dataset = _with_absolute_steps(loader['dataset'], SCOPE)
     loader['dataset'] = absolute(DATASETS, dataset, SCOPE)
     if 'sampler' in loader:
         loader['sampler'] = absolute(DATA_SAMPLERS, loader['sampler'], SCOPE)
@@ -206,6 +204,20 @@ def _data(cfg: Config, task: str) -> dict[str, Any]:
     if 'data_mode' in dataset:
         data.update(data_mode=dataset['data_mode'], dataset_type=dataset['type'])
     return data
+
+
+def _with_absolute_steps(dataset: Any, scope: str) -> Any:
+    """A data set, or one around others, whose pipelines name the packages of their steps."""
+    if isinstance(dataset, list | tuple):
+        return [_with_absolute_steps(each, scope) for each in dataset]
+    dataset = dict(dataset)
+    scope = dataset.get('_scope_') or scope
+    if 'pipeline' in dataset:
+        dataset['pipeline'] = absolute(TRANSFORMS, dataset['pipeline'], scope)
+    for key in ('dataset', 'datasets'):
+        if key in dataset:
+            dataset[key] = _with_absolute_steps(dataset[key], scope)
+    return dataset
 
 
 def _runtime(toolbox: str) -> dict[str, Any]:

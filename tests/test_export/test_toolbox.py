@@ -211,6 +211,20 @@ def test_plain_names_and_configs(exported: tuple[Path, dict]) -> None:
     assert not any(name.startswith('neck.') for name in layer4)
 
 
+def test_a_data_set_around_another_is_exported_too(tmp_path: Path) -> None:
+    cfg = tiny_config(write_data(tmp_path / 'data'), ('pose',))
+    inner = cfg.val_dataloader.pose.dataset
+    cfg.val_dataloader.pose.dataset = dict(type='RepeatDataset', times=2, dataset=inner)
+    with quick():
+        save_network(cfg, tmp_path / 'network.pth')
+        files = export_task(tmp_path / 'network.pth', 'pose', tmp_path / 'out')
+    found = Config.fromfile(files.config).test_dataloader.dataset
+    assert found.type == 'RepeatDataset' and not files.notes
+    steps = found.dataset.pipeline
+    assert len(steps) == len(inner.pipeline)
+    assert 'mmpose.' in steps[0].type and steps[-1].type == 'mmpose.PackPoseInputs'
+
+
 def test_nothing_is_overwritten_and_mistakes_are_said(
     exported: tuple[Path, dict], tmp_path: Path
 ) -> None:
