@@ -49,15 +49,14 @@ class PixelMap(TaskResult):
 
 
 @dataclass(frozen=True)
-class Attributes(TaskResult):
-    """Attributes, each of which a picture has or has not.
+class Scores(TaskResult):
+    """A probability for each of some names.
 
     Attributes:
-        names: Names of the C attributes.
+        names: C names.
         probabilities: shape [C].
     """
 
-    kind = 'attributes'
     names: tuple[str, ...]
     probabilities: NDArray[np.float32]
 
@@ -67,18 +66,16 @@ class Attributes(TaskResult):
         return dict(probabilities=scores)
 
 
-@dataclass(frozen=True)
-class Classes(TaskResult):
-    """Classes of which a picture has one.
+class Attributes(Scores):
+    """Attributes, each of which a picture has or has not."""
 
-    Attributes:
-        names: Names of the C classes.
-        probabilities: shape [C].
-    """
+    kind = 'attributes'
+
+
+class Classes(Scores):
+    """Classes of which a picture has one."""
 
     kind = 'classes'
-    names: tuple[str, ...]
-    probabilities: NDArray[np.float32]
 
     @property
     def name(self) -> str:
@@ -92,10 +89,8 @@ class Classes(TaskResult):
 
     def as_json(self) -> dict[str, Any]:
         """The most probable class, and the probability by name."""
-        scores = dict(zip(self.names, _rounded(self.probabilities), strict=True))
-        return dict(
-            name=self.name, probability=round(self.probability, DIGITS), probabilities=scores
-        )
+        best = dict(name=self.name, probability=round(self.probability, DIGITS))
+        return best | super().as_json()
 
 
 @dataclass(frozen=True)
