@@ -140,8 +140,10 @@ def draw_validation_images(
     Raises:
         FileExistsError: If panels are there already.
         FileNotFoundError: If a file is not there.
-        ValueError: If the config has no validation images.
+        ValueError: If the config has no validation images, or none is asked for.
     """
+    if num_images < 1:
+        raise ValueError(f'--num-images must be at least 1, got {num_images}')
     inferencer = MultiTaskInferencer(config, checkpoint, device, cfg_options)
     model = inferencer.model
     loaders = model.cfg.get('val_dataloader')

@@ -185,6 +185,8 @@ class MultiTaskInferencer:
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f'size must be a width and a height of at least 1, got {size}')
         wanted = size or self.model.input_size
+        if wanted is None:
+            return None
         own = {task: view.size for task, view in self.views.items() if view.size and task in tasks}
         if size is None and len(set(own.values())) > 1:
             sizes = ', '.join(f'{task} {width}x{height}' for task, (width, height) in own.items())
@@ -193,8 +195,6 @@ class MultiTaskInferencer:
                 f'them {wanted[0]}x{wanted[1]}. Choose another with size, or give each its own '
                 f"with passes='own'."
             )
-        if wanted is None:
-            return None
         taken = rounded_up(wanted, input_divisor(self.model))
         if taken != tuple(wanted):
             self._say(
