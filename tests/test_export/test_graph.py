@@ -1,5 +1,6 @@
 """All tasks as one graph: the network's own numbers, whoever runs it."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -151,6 +152,14 @@ def test_free_sizes_where_the_heads_allow_it(data: Path, tmp_path: Path) -> None
     ours = expected(model, ['reid', 'pose'], rgb)
     for name, theirs in zip(ours, session.run(None, {'images': rgb.numpy()}), strict=True):
         assert np.abs(theirs - ours[name].numpy()).max() < 1e-4
+
+
+def test_what_the_extra_brings_is_asked_for_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, 'onnxscript', None)
+    with pytest.raises(ImportError, match=r"needs onnxscript.* pip install 'mmgradsplit\[onnx\]'"):
+        export_graph('none.pth', tmp_path / 'g.onnx')
 
 
 def test_mistakes_are_said(data: Path, tmp_path: Path) -> None:
