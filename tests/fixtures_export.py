@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from fixtures_training import GN
+from fixtures_dense import write_nyud
+from fixtures_training import GN, write_data
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
@@ -26,6 +27,21 @@ def small(cfg: Config) -> Config:
     cfg.model.tasks.pose.head.in_channels = 64
     for key in ('train_dataloader', 'val_dataloader', 'val_evaluator'):
         cfg[key].detection = detection[key]
+    return cfg
+
+
+def two_stages(cfg: Config) -> Config:
+    """As :func:`small`, with mmdet's own Mask R-CNN in place of the detector of one stage."""
+    cfg = small(cfg)
+    model = Config.fromfile(ROOT / 'configs/sta/mask_rcnn_coco_sample.py').model
+    model.type = 'mmdet.MaskRCNN'
+    model.pop('backbone')
+    model.neck.update(in_channels=[8, 16, 32, 64], out_channels=8)
+    model.rpn_head.update(in_channels=8, feat_channels=8)
+    for key, width in (('bbox', 'fc_out_channels'), ('mask', 'conv_out_channels')):
+        model.roi_head[f'{key}_roi_extractor'].out_channels = 8
+        model.roi_head[f'{key}_head'].update({'in_channels': 8, width: 8})
+    cfg.model.tasks.detection = model
     return cfg
 
 
@@ -55,6 +71,13 @@ def alike(cfg: Config) -> Config:
             preprocessor.pop(key, None)
         preprocessor['to_rgb' if 'Cls' in preprocessor.type else 'bgr_to_rgb'] = True
     return cfg
+
+
+def write_all_data(root: Path) -> Path:
+    """The tiny data sets of the four tasks, and drawn scenes in ``nyud``."""
+    write_data(root)
+    write_nyud(root / 'nyud')
+    return root
 
 
 def save_network(cfg: Config, file: Path) -> Any:

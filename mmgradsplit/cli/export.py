@@ -2,6 +2,8 @@
 
 import argparse
 
+from .options import add_checkpoint_with_config, add_size
+
 DESCRIPTION = (
     'Write a checkpoint for use without mmgradsplit: tasks as config and checkpoint of their own '
     'toolbox (mmpose, mmseg, mmpretrain, mmdet), or all tasks as one graph for ONNX runtimes or '
@@ -11,7 +13,7 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('checkpoint', help='checkpoint file of a multi-task network')
+    add_checkpoint_with_config(parser)
     parser.add_argument('--task', dest='tasks', nargs='+', help='names of tasks (default: all)')
     parser.add_argument(
         '--to', required=True, metavar='PATH', help='folder for toolbox models, file for a graph'
@@ -23,17 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='toolbox',
         help='what to write (default: %(default)s)',
     )
-    parser.add_argument(
-        '--config', help='config of the network (default: the one that the checkpoint holds)'
-    )
     graph = parser.add_argument_group('graphs')
-    graph.add_argument(
-        '--size',
-        nargs=2,
-        type=int,
-        metavar=('W', 'H'),
-        help="size of the images (default: that of the first task's validation)",
-    )
+    add_size(graph, "the images (default: that of the first task's validation)")
     graph.add_argument(
         '--normalised',
         action='store_true',
@@ -63,7 +56,7 @@ def run(args: argparse.Namespace) -> None:
         args.to,
         kind=args.kind,
         tasks=args.tasks,
-        size=args.size and tuple(args.size),
+        size=args.size,
         normalised=args.normalised,
         dynamic_size=args.dynamic_size,
         config=args.config,

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from .options import add_cfg_options, add_checkpoint, add_device
+from .options import add_cfg_options, add_checkpoint, add_device, add_overwrite, add_passes
 
 DESCRIPTION = (
     'Find the same person again: build a gallery of the embeddings of pictures, and query it for '
@@ -30,19 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     build.add_argument(
         '--task', help='the task whose result is the embedding (default: the only one of this kind)'
     )
-    build.add_argument(
-        '--passes',
-        choices=['own', 'shared'],
-        default='own',
-        help='see pictures as the task was validated, or letterboxed (default: own)',
-    )
-    build.add_argument(
-        '--size',
-        nargs=2,
-        type=int,
-        metavar=('W', 'H'),
-        help="size of the network's input with --passes shared (default: that of the first task)",
-    )
+    add_passes(build, 'own')
     query = actions.add_parser(
         'query',
         help='find the nearest pictures of a gallery',
@@ -55,8 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     query.add_argument(
         '--out', metavar='DIR', help='folder for matches.jsonl and a picture of each query'
     )
-    for each, what in ((build, 'begin anew where there is a gallery'), (query, 'write over files')):
-        each.add_argument('--overwrite', action='store_true', help=what)
+    add_overwrite(build, 'begin anew where there is a gallery')
+    add_overwrite(query)
+    for each in (build, query):
         each.add_argument(
             '--batch-size', type=int, default=32, help='pictures of a batch (default 32)'
         )
@@ -76,9 +65,8 @@ def run(args: argparse.Namespace) -> None:
         query_to_folder,
     )
 
-    config = None if args.config == '-' else args.config
     gallery = Gallery(args.gallery) if args.action == 'query' else None
-    inferencer = MultiTaskInferencer(config, args.checkpoint, args.device, args.cfg_options)
+    inferencer = MultiTaskInferencer(args.config, args.checkpoint, args.device, args.cfg_options)
     common = dict(batch_size=args.batch_size, progress=sys.stderr.isatty())
     if gallery is None:
         gallery = build_gallery(
@@ -87,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
             args.out,
             task=args.task,
             passes=args.passes,
-            size=args.size and tuple(args.size),
+            size=args.size,
             overwrite=args.overwrite,
             **common,
         )

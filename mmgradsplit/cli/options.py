@@ -35,31 +35,76 @@ def add_config(parser: argparse.ArgumentParser, what: str = '') -> None:
 
 
 def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments ``config``, which may be ``-``, and ``checkpoint``."""
+    """Add the arguments ``config``, None where it is ``-``, and ``checkpoint``."""
     parser.add_argument(
         'config',
+        type=lambda name: None if name == '-' else name,
         help='config file, or a name that `mmgradsplit configs` lists, or - for the config that '
         'the checkpoint holds',
     )
     parser.add_argument('checkpoint', help='checkpoint file')
 
 
-def add_passes(parser: argparse.ArgumentParser) -> None:
-    """Add ``--passes`` and ``--size``: how the network sees pictures."""
+def add_checkpoint_with_config(parser: argparse.ArgumentParser) -> None:
+    """Add the argument ``checkpoint``, and ``--config`` for one that holds no config."""
+    parser.add_argument('checkpoint', help='checkpoint file of a multi-task network')
+    parser.add_argument(
+        '--config', help='config of the network (default: the one that the checkpoint holds)'
+    )
+
+
+def add_passes(parser: argparse.ArgumentParser, default: str = 'shared') -> None:
+    """Add ``--passes`` and ``--size``: how the network sees pictures.
+
+    Args:
+        parser: The command's.
+        default: ``'shared'`` or ``'own'``.
+    """
     parser.add_argument(
         '--passes',
         choices=['shared', 'own'],
-        default='shared',
-        help='all tasks in one pass at one size, or each at its own, as it was validated '
-        '(default: shared)',
+        default=default,
+        help='all tasks in one pass at one size, pictures letterboxed, or each at its own, as it '
+        'was validated (default: %(default)s)',
     )
+    add_size(parser, "the network's input in the shared pass (default: that of the first task)")
+
+
+class _Size(argparse.Action):
+    """Two numbers as a tuple, as everything that takes a size has it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, tuple(values))
+
+
+def add_size(parser: Any, of: str) -> None:
+    """Add ``--size W H``.
+
+    Args:
+        parser: The command's, or a group of its options.
+        of: What has this size.
+    """
     parser.add_argument(
-        '--size',
-        nargs=2,
-        type=int,
-        metavar=('W', 'H'),
-        help="size of the network's input in the shared pass (default: that of the first task)",
+        '--size', nargs=2, type=int, action=_Size, metavar=('W', 'H'), help=f'size of {of}'
     )
+
+
+def add_overwrite(
+    parser: argparse.ArgumentParser, what: str = 'write over files that are there'
+) -> None:
+    """Add ``--overwrite``.
+
+    Args:
+        parser: The command's.
+        what: What it does.
+    """
+    parser.add_argument('--overwrite', action='store_true', help=what)
 
 
 def add_cfg_options(parser: argparse.ArgumentParser, of: str = 'the config') -> None:

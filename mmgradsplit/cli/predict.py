@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from .options import add_cfg_options, add_checkpoint, add_device, add_passes
+from .options import add_cfg_options, add_checkpoint, add_device, add_overwrite, add_passes
 
 DESCRIPTION = (
     'Predict pictures, folders, videos or whole scenes for all tasks of a checkpoint, and write '
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=['panel'],
         help='what is written (default: panel); docs/inference.md shows each',
     )
-    parser.add_argument('--overwrite', action='store_true', help='write over files that are there')
+    add_overwrite(parser)
     parser.add_argument('--tasks', nargs='+', metavar='TASK', help='only these tasks')
     add_passes(parser)
     parser.add_argument('--batch-size', type=int, default=8, help='pictures of a batch (default 8)')
@@ -69,9 +69,8 @@ def run(args: argparse.Namespace) -> None:
         predict_to_folder,
     )
 
-    config = None if args.config == '-' else args.config
     common = dict(
-        size=args.size and tuple(args.size),
+        size=args.size,
         overwrite=args.overwrite,
         device=args.device,
         cfg_options=args.cfg_options,
@@ -84,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
         elif args.boxes:
             people = BoxesFile(args.boxes, **threshold)
         files = predict_to_folder(
-            config,
+            args.config,
             args.checkpoint,
             args.images,
             args.out,
@@ -98,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
         )
     else:
         files = draw_validation_images(
-            config, args.checkpoint, args.out, num_images=args.num_images, **common
+            args.config, args.checkpoint, args.out, num_images=args.num_images, **common
         )
     for file in files:
         print(file)

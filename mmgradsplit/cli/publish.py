@@ -2,6 +2,8 @@
 
 import argparse
 
+from .options import add_checkpoint_with_config
+
 DESCRIPTION = (
     'Write the weights of a checkpoint with config, class names and metrics, without optimizer and '
     'pickled objects, and a model card beside it. Every command takes the file as a checkpoint.'
@@ -10,10 +12,14 @@ DESCRIPTION = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('checkpoint', help='checkpoint file of a multi-task network')
+    add_checkpoint_with_config(parser)
     parser.add_argument('--to', required=True, metavar='DIR', help='folder to write')
     parser.add_argument(
-        '--format', dest='kind', choices=['safetensors', 'pth'], default='safetensors', help=' '
+        '--format',
+        dest='kind',
+        choices=['safetensors', 'pth'],
+        default='safetensors',
+        help='of the file with the weights (default: %(default)s)',
     )
     parser.add_argument(
         '--metrics',
@@ -22,9 +28,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'of summary.json beside it, if they are of the same iteration)',
     )
     parser.add_argument('--name', help="of the network (default: the config's)")
-    parser.add_argument(
-        '--config', help='config of the network (default: the one that the checkpoint holds)'
-    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -34,6 +34,4 @@ def run(args: argparse.Namespace) -> None:
     """Serve until it is stopped."""
     from mmgradsplit.inference.serve import serve
 
-    given = vars(args)
-    config, size = given.pop('config'), given.pop('size')
-    serve(None if config == '-' else config, size=size and tuple(size), **given)
+    serve(**vars(args))

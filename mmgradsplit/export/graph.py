@@ -1,143 +1,24 @@
-"""All tasks of a network as one graph of tensors, for ONNX runtimes and ``torch.export``."""
+"""All tasks of a network in one file, for ONNX runtimes and ``torch.export``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmgradsplit.apis import load_model
 from mmgradsplit.apis.checkpoints import to_text
-from mmgradsplit.models import RegressionHead, ReIDHead
-from mmgradsplit.utils import did_you_mean
-from mmgradsplit.utils.normalisation import normalisation_of
+from mmgradsplit.utils import chosen_tasks, import_extra
 from mmgradsplit.version import __version__
 
-from .plain_model import toolbox_of
+from .task_graph import TaskGraph
 
 FORMATS = ('onnx', 'pt2')
 INPUT = 'images'
-# What the head of a task puts out, by the toolbox of its model.
-OUTPUTS = {'mmpretrain': 'logits', 'mmpose': 'heatmaps', 'mmseg': 'logits', 'mmdet': 'outputs'}
 OPSET = 18
-
-
-class TaskGraph(nn.Module):
-    """A network as a function from images to the outputs of its heads.
-
-    Args:
-        model: A :class:`~mmgradsplit.models.MultiTaskModel`, which stays as it is.
-        tasks: Names of the tasks, in the order of the outputs.
-        normalised: Whether images come normalised, in floats; otherwise they are pictures from 0 to
-            255, and normalising is part of the graph.
-
-    Attributes:
-        names: Of the outputs, such as ``'pose/heatmaps'``.
-
-    Raises:
-        ValueError: If the tasks normalise images in different ways.
-    """
-
-    def __init__(self, model: Any, tasks: Sequence[str], normalised: bool = False) -> None:
-        super().__init__()
-        self.mean: Tensor
-        self.std: Tensor
-        self.model = model
-        self.task_names = list(tasks)
-        self.normalised = normalised
-        mean, std, self.flip = normalisation(model, tasks)
-        self.register_buffer('mean', mean)
-        self.register_buffer('std', std)
-        self.names: list[str] = []
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The outputs, in the order of ``names``.
-
-        Args:
-            images: shape [N x 3 x H x W], RGB: uint8, or normalised in float32.
-        """
-        inputs = images
-        if not self.normalised:
-            inputs = images.float()
-            if self.flip:
-                inputs = inputs.flip(1)
-            inputs = (inputs - self.mean) / self.std
-        outputs: dict[str, Tensor] = {}
-        for group in self.model.passes:
-            wanted = [task for task in group if task in self.task_names]
-            if not wanted:
-                continue
-            features = self.model.backbone_pass(inputs, group[0])
-            for task in wanted:
-                outputs.update(head_outputs(self.model.tasks[task], task, features))
-        ordered = [
-            name for task in self.task_names for name in outputs if name.startswith(f'{task}/')
-        ]
-        self.names = ordered
-        return tuple(outputs[name] for name in ordered)
-
-
-def head_outputs(network: Any, task: str, features: Any) -> dict[str, Tensor]:
-    """The outputs of a task's head by name, from the features of the shared backbone."""
-    if getattr(network, 'neck', None) is not None:
-        features = network.neck(features)
-    head = head_of(network)
-    if isinstance(head, ReIDHead):
-        return {f'{task}/embedding': head.pre_logits(features)}
-    name = 'values' if isinstance(head, RegressionHead) else OUTPUTS[toolbox_of(type(network))]
-    return _named(f'{task}/{name}', head(features))
-
-
-def head_of(network: Any) -> Any:
-    """The head of a task's model, whatever its toolbox calls it.
-
-    Raises:
-        ValueError: If it has none, or several.
-    """
-    for name in ('head', 'decode_head', 'bbox_head'):
-        head = getattr(network, name, None)
-        if isinstance(head, nn.Module) and not isinstance(head, nn.ModuleList):
-            return head
-    raise ValueError(
-        f'{type(network).__name__} has no single head, so its outputs cannot be exported as tensors'
-    )
-
-
-def _named(name: str, outputs: Any) -> dict[str, Tensor]:
-    if isinstance(outputs, Tensor):
-        return {name: outputs}
-    parts = outputs.items() if isinstance(outputs, Mapping) else enumerate(outputs)
-    return {
-        key: each
-        for number, part in parts
-        for key, each in _named(f'{name}_{number}', part).items()
-    }
-
-
-def normalisation(model: Any, tasks: Sequence[str]) -> tuple[Tensor, Tensor, bool]:
-    """How the tasks normalise an RGB picture: mean, deviation, and whether it is turned to BGR.
-
-    Returns:
-        Mean and standard deviation, shape [3 x 1 x 1], and whether channels are flipped before.
-
-    Raises:
-        ValueError: If two tasks do it in different ways.
-    """
-    found: dict[str, tuple[Tensor, Tensor, bool]] = {}
-    for task in tasks:
-        own = normalisation_of(model.tasks[task].data_preprocessor)
-        found[task] = (own.mean, own.std, not own.converts)
-    first = tasks[0]
-    for task, (mean, std, flip) in found.items():
-        one = found[first]
-        if flip != one[2] or not torch.equal(mean, one[0]) or not torch.equal(std, one[1]):
-            raise ValueError(
-                f'one graph needs one input for all tasks, but {task} and {first} normalise images '
-                f'in different ways: give them the same mean, std and channel order, or export '
-                f'them one by one'
-            )
-    return found[first]
+# How far the outputs of a graph may be from the network's, relative to their largest.
+TOLERANCE = 1e-3
 
 
 class ExportedGraph(NamedTuple):
@@ -175,7 +56,7 @@ def export_graph(
         checkpoint: Of a multi-task network.
         to: The file, ``.onnx`` or ``.pt2``.
         kind: ``'onnx'`` or ``'pt2'`` (``torch.export``).
-        tasks: Names of the tasks, by default all.
+        tasks: Names of the tasks, by default all. Outputs come in the order of the network's tasks.
         size: (width, height) of the images, by default that of the first task's validation.
         normalised: Whether the graph takes normalised images, in place of uint8 pictures in RGB.
         dynamic_size: Whether the images' size is free too; not all heads can be exported so.
@@ -184,42 +65,31 @@ def export_graph(
     Raises:
         FileNotFoundError: If the checkpoint is not there.
         FileExistsError: If the file is there already.
-        ValueError: If there is no such task or format, or the tasks need different inputs.
-        RuntimeError: If the exporter cannot express the network.
+        ImportError: If what ONNX needs is not installed.
+        KeyError: If there is no such task.
+        ValueError: If there is no such format, the tasks need different inputs, or the exporter
+            cannot express the network.
     """
     if kind not in FORMATS:
         raise ValueError(f"--format must be one of {', '.join(FORMATS)}, got '{kind}'")
     file = Path(to)
     if file.exists():
         raise FileExistsError(f"'{file}' is there already: choose another name, or remove it")
+    if kind == 'onnx':
+        for needed in ('onnx', 'onnxscript', 'onnxruntime'):
+            import_extra(needed, 'onnx', '--format onnx')
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
     model: Any = load_model(config, checkpoint, 'cpu')
-    chosen = list(model.tasks) if tasks is None else list(tasks)
-    for task in chosen:
-        if task not in model.tasks:
-            known = list(model.tasks)
-            hint = did_you_mean(task, known)
-            raise ValueError(f"the network has no task '{task}', only {known}{hint}")
+    chosen = chosen_tasks(tasks, list(model.tasks))
     size = size or model.input_size
     if size is None:
         raise ValueError('the config does not say the size of the images: give --size WIDTH HEIGHT')
     graph = TaskGraph(model, chosen, normalised).eval()
     images = _random_images(2, size, normalised, seed=0)
-    batch = torch.export.Dim('batch', min=1, max=4096)
-    dynamic: dict[int, Any] = {0: batch}
+    dynamic: dict[int, Any] = {0: torch.export.Dim('batch', min=1, max=4096)}
     if dynamic_size:
         dynamic.update({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO})
-    try:
-        with torch.no_grad():
-            graph(images)
-            program = torch.export.export(graph, (images,), dynamic_shapes=(dynamic,), strict=False)
-    except Exception as error:  # whatever tracing raises
-        what = 'of free size ' if dynamic_size else ''
-        first = str(error).strip().partition('\n')[0]
-        raise RuntimeError(
-            f'{", ".join(chosen)} {what}cannot be exported: {type(error).__name__}: {first}'
-        ) from error
     meta = {
         'cfg': model.cfg.pretty_text,
         'dataset_meta': {task: model.dataset_meta.get(task) for task in chosen},
@@ -229,20 +99,53 @@ def export_graph(
         'mmgradsplit_version': __version__,
     }
     file.parent.mkdir(parents=True, exist_ok=True)
-    if kind == 'onnx':
-        _write_onnx(program, graph.names, meta, file)
-    else:
-        torch.export.save(program, file, extra_files={'mmgradsplit': to_text(meta)})
-    # Another number of images than the graph was traced with.
-    images = _random_images(3, size, normalised, seed=1)
+    # Under its name only when it computes what the network does.
+    partial = file.with_name(f'{file.stem}.partial{file.suffix}')
+    try:
+        with torch.no_grad():
+            graph(images)
+            program = torch.export.export(graph, (images,), dynamic_shapes=(dynamic,), strict=False)
+        if kind == 'onnx':
+            _write_onnx(program, graph.names, meta, partial)
+        else:
+            torch.export.save(program, partial, extra_files={'mmgradsplit': to_text(meta)})
+        # Another number of images than the graph was traced with.
+        images = _random_images(3, size, normalised, seed=1)
+        outputs = _compared(graph, partial, kind, images)
+    except Exception as error:  # whatever the exporters and runtimes raise
+        partial.unlink(missing_ok=True)
+        what = 'of free size ' if dynamic_size else ''
+        first = str(error).strip().partition('\n')[0]
+        raise ValueError(
+            f'{", ".join(chosen)} {what}cannot be exported: {type(error).__name__}: {first}'
+        ) from error
+    partial.rename(file)
+    return ExportedGraph(file, *outputs)
+
+
+def _compared(
+    graph: TaskGraph, file: Path, kind: str, images: Tensor
+) -> tuple[dict[str, list[int]], dict[str, float]]:
+    """Shape of each output for one image, and its largest difference from the network's.
+
+    Raises:
+        ValueError: If a difference is larger than rounding explains.
+    """
+    shapes, differences = {}, {}
     with torch.no_grad():
         expected = graph(images)
-    found = run_onnx(file, images) if kind == 'onnx' else torch.export.load(file).module()(images)
-    shapes, difference = {}, {}
-    for name, ours, theirs in zip(graph.names, expected, found, strict=True):
-        shapes[name] = list(ours.shape[1:])
-        difference[name] = float((ours - theirs).detach().abs().max())
-    return ExportedGraph(file, shapes, difference)
+        found = (
+            run_onnx(file, images) if kind == 'onnx' else torch.export.load(file).module()(images)
+        )
+        for name, ours, theirs in zip(graph.names, expected, found, strict=True):
+            shapes[name] = list(ours.shape[1:])
+            differences[name] = difference = float((ours - theirs).abs().max())
+            if not difference <= TOLERANCE * max(1.0, float(ours.abs().max())):
+                raise ValueError(
+                    f'the graph computes something else than the network: {name} is off by '
+                    f'{difference:.1e}'
+                )
+    return shapes, differences
 
 
 def _random_images(number: int, size: tuple[int, int], normalised: bool, seed: int) -> Tensor:
@@ -264,9 +167,17 @@ def _write_onnx(program: Any, names: Sequence[str], meta: Mapping[str, Any], fil
     exported.save(str(file), external_data=False)
 
 
+def import_onnxruntime() -> Any:
+    """The runtime of ONNX files.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    return import_extra('onnxruntime', 'onnx', 'an ONNX file')
+
+
 def run_onnx(file: str | Path, images: Tensor) -> list[Tensor]:
     """The outputs of an ONNX file for images, by onnxruntime on the CPU."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     session = onnxruntime.InferenceSession(str(file), providers=['CPUExecutionProvider'])
     return [torch.from_numpy(each) for each in session.run(None, {INPUT: images.numpy()})]

@@ -11,11 +11,20 @@ from typing import Any
 from mmengine.registry import Registry
 from torch import Tensor
 
-from mmgradsplit.models import BackboneWithNeck, MultiTaskModel, ResNetStage, TaskNorm
+from mmgradsplit.models import (
+    BackboneWithNeck,
+    DenseRegressor,
+    MultiTaskModel,
+    RegressionHead,
+    ResNetStage,
+    TaskNorm,
+)
 from mmgradsplit.registry import MODELS
 
 SCOPE = 'mmgradsplit'
 TOOLBOXES = ('mmpose', 'mmseg', 'mmpretrain', 'mmdet')
+# What mmseg's DepthEstimator predicts.
+DEPTH = 'gt_depth_map'
 
 
 @dataclass
@@ -37,8 +46,9 @@ def plain_model(model: MultiTaskModel, cfg: Mapping[str, Any], task: str) -> Pla
     """Express one task of a network as a model of its own toolbox.
 
     The norms by task of :class:`~mmgradsplit.models.TaskNorm` become plain batch norms, the neck of
-    a :class:`~mmgradsplit.models.BackboneWithNeck` the model's neck, and a
-    :class:`~mmgradsplit.models.ResNetStage` the last stage of the backbone.
+    a :class:`~mmgradsplit.models.BackboneWithNeck` the model's neck, a
+    :class:`~mmgradsplit.models.ResNetStage` the last stage of the backbone, and a
+    :class:`~mmgradsplit.models.DenseRegressor` of depth mmseg's ``DepthEstimator``.
 
     Args:
         model: The network with its weights.
@@ -55,7 +65,7 @@ def plain_model(model: MultiTaskModel, cfg: Mapping[str, Any], task: str) -> Pla
     # The scope in which MultiTaskModel builds the task.
     scope = config.pop('_scope_', None) or str(config['type']).rpartition('.')[0] or SCOPE
     toolbox = toolbox_of(type(model.tasks[task]))
-    for rule in (_shared_neck, _stage_as_neck, _norms_by_task):
+    for rule in (_shared_neck, _stage_as_neck, _norms_by_task, _depth_head):
         weights = rule(model, config, weights, task)
     config['backbone'] = absolute(MODELS, config['backbone'], SCOPE)
     config = absolute(MODELS, config, scope)
@@ -153,6 +163,29 @@ def _norms_by_task(
         if of_task == task:
             kept[f'backbone.{norm}.{leaf}'] = value
     return kept
+
+
+def _depth_head(
+    model: MultiTaskModel, config: dict[str, Any], weights: dict[str, Tensor], task: str
+) -> dict[str, Tensor]:
+    """A head of mmseg that regresses depth becomes the head of mmseg's ``DepthEstimator``.
+
+    Other fields stay as they are: the toolbox would call them depth, and normals get their length
+    from :class:`~mmgradsplit.models.DenseRegressor`.
+    """
+    network: Any = model.tasks[task]
+    # A class that inherits from these may compute something else.
+    if type(network) is not DenseRegressor or type(network.decode_head) is not RegressionHead:
+        return weights
+    if network.decode_head.field != DEPTH:
+        return weights
+    config['type'] = 'mmseg.DepthEstimator'
+    config['decode_head'] = absolute(MODELS, dict(config['decode_head']['head']), 'mmseg')
+    prefix = 'decode_head.head.'
+    return {
+        f'decode_head.{key.removeprefix(prefix)}' if key.startswith(prefix) else key: value
+        for key, value in weights.items()
+    }
 
 
 # ---- names of types ----

@@ -57,8 +57,8 @@ def publish(
 ) -> Published:
     """Write a checkpoint without what only a training needs, and a model card beside it.
 
-    Neither optimizer states nor pickled objects are in the file, nor the paths of the machine
-    outside the data sets' keys. All commands take it in place of a checkpoint.
+    Neither optimizer states nor pickled objects are in the file, nor where the run and the weights
+    that it started from lay. All commands take it in place of a checkpoint.
 
     Args:
         checkpoint: Of a multi-task network.
@@ -82,11 +82,8 @@ def publish(
     model: Any = load_model(config, checkpoint, 'cpu')
     content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
     values = _metrics(Path(checkpoint), content.get('meta', {}), metrics)
-    cfg = copy.deepcopy(model.cfg)
-    for key in PRIVATE:
-        cfg.pop(key, None)
     meta = dict(
-        cfg=cfg.pretty_text,
+        cfg=_public(model.cfg).pretty_text,
         dataset_meta=model.dataset_meta,
         metrics=values,
         mmgradsplit_version=__version__,
@@ -109,6 +106,37 @@ def publish(
     return files
 
 
+def _public(cfg: Config) -> Config:
+    """A config without what it says of the machine and the run."""
+    public = copy.deepcopy(cfg)
+    for key in PRIVATE:
+        public.pop(key, None)
+    if public.get('custom_hooks'):
+        public.custom_hooks = [
+            hook for hook in public.custom_hooks if hook.get('type') != 'StartWeightsHook'
+        ]
+    _forget_local_files(public.model)
+    return public
+
+
+def _forget_local_files(config: Any) -> None:
+    """Take out which files on this machine the parts of a model started from."""
+    if isinstance(config, dict) and config.get('init_cfg'):
+        given = config['init_cfg']
+        rules = given if isinstance(given, list | tuple) else [given]
+        kept = [rule for rule in rules if not _is_local(rule)]
+        if len(kept) < len(rules):
+            config['init_cfg'] = kept or None
+    for part in config.values() if isinstance(config, dict) else config:
+        if isinstance(part, dict | list | tuple):
+            _forget_local_files(part)
+
+
+def _is_local(rule: Mapping[str, Any]) -> bool:
+    file = rule.get('checkpoint')
+    return file is not None and '://' not in str(file)
+
+
 def _name(cfg: Config, content: Mapping[str, Any]) -> str:
     given = content.get('meta', {}).get('experiment_name', '')
     if cfg.filename and not Path(cfg.filename).name.startswith('tmp'):
@@ -123,7 +151,14 @@ def _metrics(
     if given is not None:
         if not Path(given).is_file():
             raise FileNotFoundError(f"--metrics: no file '{given}'")
-        return _numbers(json.loads(Path(given).read_text(encoding='utf-8')))
+        try:
+            content = json.loads(Path(given).read_text(encoding='utf-8'))
+            return _numbers(content)
+        except (ValueError, AttributeError) as error:
+            raise ValueError(
+                f"--metrics: '{given}' is no JSON file of metrics by name, as `mmgradsplit test "
+                f'--out` writes it'
+            ) from error
     if meta.get('metrics'):  # published before
         return dict(meta['metrics'])
     summary = checkpoint.parent / 'summary.json'

@@ -5,15 +5,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.runner import save_checkpoint
 from torch import Tensor
 
 from mmgradsplit.apis import load_model
+from mmgradsplit.functional import Placement
 from mmgradsplit.registry import DATA_SAMPLERS, DATASETS, METRICS, MODELS, TRANSFORMS
-from mmgradsplit.utils import did_you_mean, write_atomically
+from mmgradsplit.utils import chosen_tasks, write_atomically
 from mmgradsplit.version import __version__
+from mmgradsplit.visualization import make_sample
 
 from .parts import own_types, package_name, part_sources, renamed, write_parts
 from .plain_model import SCOPE, TOOLBOXES, PlainModel, absolute, plain_model
@@ -75,17 +77,14 @@ def export_tasks(
     Raises:
         FileNotFoundError: If the checkpoint or the config is not there.
         FileExistsError: If a file of this name is in the folder.
-        ValueError: If there is no such task, or a plain model cannot express it.
+        KeyError: If there is no such task.
+        ValueError: If a plain model cannot express a task.
     """
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
     model: Any = load_model(config, checkpoint, 'cpu')
-    known = list(model.tasks)
-    chosen = known if tasks is None else list(tasks)
+    chosen = chosen_tasks(tasks, list(model.tasks))
     for task in chosen:
-        if task not in known:
-            hint = did_you_mean(task, known)
-            raise ValueError(f"the network has no task '{task}', only {known}{hint}")
         for file in _files(to, task):
             if file.exists():
                 raise FileExistsError(
@@ -104,6 +103,8 @@ def _files(to: str | Path, task: str) -> tuple[Path, Path]:
 def _write(model: Any, task: str, plain: PlainModel, to: Path, source: str) -> ExportedTask:
     """Write config, checkpoint and parts of a task."""
     data, notes = _data(model.cfg, task), []
+    if not data:
+        notes.append(f'the config has no test set, since the network had none for {task} alone')
     sources = part_sources({*own_types(plain.config)})
     try:
         sources.update(part_sources({*own_types(data)}))
@@ -132,7 +133,8 @@ def _write(model: Any, task: str, plain: PlainModel, to: Path, source: str) -> E
 def _compare(model: Any, task: str, plain: PlainModel, size: tuple[int, int]) -> None:
     """Build the plain model and compare its outputs with the network's."""
     with DefaultScope.overwrite_default_scope(plain.toolbox):
-        built = MODELS.build(dict(plain.config))
+        # mmdet reads the keys of a config as attributes.
+        built = MODELS.build(ConfigDict(plain.config))
     # Buffers of preprocessors are not saved.
     missing, unexpected = built.load_state_dict(plain.weights, strict=False)
     if missing or unexpected:
@@ -141,9 +143,12 @@ def _compare(model: Any, task: str, plain: PlainModel, size: tuple[int, int]) ->
             f'lacks {[*unexpected][:3]} and has besides {[*missing][:3]}'
         )
     image = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(0))
+    width_height = size[::-1]
+    # Detectors of two stages cut their proposals off at the image's border, which a sample says.
+    samples = [make_sample(built, Placement(width_height, width_height, (1.0, 1.0)))]
     with torch.no_grad():
-        ours = model(image, task=task, mode='tensor')
-        theirs = built.eval()(image, None, mode='tensor')
+        ours = model(image, samples, task=task, mode='tensor')
+        theirs = built.eval()(image, samples, mode='tensor')
     if not _same(ours, theirs):
         raise ValueError(
             f"task '{task}' cannot be expressed as a model of {plain.toolbox}: on a random image "
@@ -181,9 +186,7 @@ def _data(cfg: Config, task: str) -> dict[str, Any]:
     loader = _loader(cfg, task)
     if not loader:
         return {}
-    dataset = dict(loader['dataset'])
-    scope = dataset.get('_scope_') or SCOPE
-    dataset['pipeline'] = absolute(TRANSFORMS, dataset['pipeline'], scope)
+    dataset = _with_absolute_steps(loader['dataset'], SCOPE)
     loader['dataset'] = absolute(DATASETS, dataset, SCOPE)
     if 'sampler' in loader:
         loader['sampler'] = absolute(DATA_SAMPLERS, loader['sampler'], SCOPE)
@@ -201,6 +204,20 @@ def _data(cfg: Config, task: str) -> dict[str, Any]:
     if 'data_mode' in dataset:
         data.update(data_mode=dataset['data_mode'], dataset_type=dataset['type'])
     return data
+
+
+def _with_absolute_steps(dataset: Any, scope: str) -> Any:
+    """A data set, or one around others, whose pipelines name the packages of their steps."""
+    if isinstance(dataset, list | tuple):
+        return [_with_absolute_steps(each, scope) for each in dataset]
+    dataset = dict(dataset)
+    scope = dataset.get('_scope_') or scope
+    if 'pipeline' in dataset:
+        dataset['pipeline'] = absolute(TRANSFORMS, dataset['pipeline'], scope)
+    for key in ('dataset', 'datasets'):
+        if key in dataset:
+            dataset[key] = _with_absolute_steps(dataset[key], scope)
+    return dataset
 
 
 def _runtime(toolbox: str) -> dict[str, Any]:

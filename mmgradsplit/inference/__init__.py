@@ -2,22 +2,25 @@
 
 from .decode import decode
 from .folder import draw_validation_images, predict_to_folder
-from .gallery import Gallery, Look, build_gallery, look_of, weights_hash
+from .gallery import Gallery
+from .gallery_building import build_gallery
 from .images import Frame, find_inputs
 from .inferencer import Failure, MultiTaskInferencer
+from .look import Look, look_of, weights_hash
 from .matches import Match, Matches, find_matches, query_to_folder
 from .overlay import draw_overlay
 from .own_size import View, validation_views
 from .people import BoxesFile, Detector, Found, PeopleFinder
-from .results import (
+from .results import Person, Result
+from .task_results import (
     Attributes,
     Boxes,
     Classes,
     Embedding,
     Keypoints,
     LabelMap,
-    Person,
-    Result,
+    PixelMap,
+    Scores,
     TaskResult,
     ValueMap,
     VectorMap,
@@ -44,7 +47,9 @@ __all__ = [
     'MultiTaskInferencer',
     'PeopleFinder',
     'Person',
+    'PixelMap',
     'Result',
+    'Scores',
     'TaskResult',
     'ValueMap',
     'VectorMap',

@@ -3,12 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib
 import numpy as np
 from mmpretrain.models.heads import MultiLabelClsHead
-from numpy.typing import NDArray
 
-from .results import (
+from mmgradsplit.visualization.appearance import (
+    class_names,
+    class_palette,
+    given_colours,
+    to_numpy,
+)
+
+from .task_results import (
     Attributes,
     Boxes,
     Classes,
@@ -19,8 +24,6 @@ from .results import (
     ValueMap,
     VectorMap,
 )
-
-BLUE = (46, 127, 193)
 
 
 def decode(task_model: Any, sample: Any, meta: Mapping[str, Any]) -> TaskResult | None:
@@ -68,8 +71,8 @@ def _keypoints(instances: Any, meta: Mapping[str, Any]) -> Keypoints:
         xy=xy,
         scores=to_numpy(instances.keypoint_scores).astype(np.float32),
         links=links,
-        colours=_colours(meta.get('keypoint_colors'), count),
-        link_colours=_colours(meta.get('skeleton_link_colors'), len(links)),
+        colours=given_colours(meta.get('keypoint_colors'), count),
+        link_colours=given_colours(meta.get('skeleton_link_colors'), len(links)),
     )
 
 
@@ -94,29 +97,3 @@ def _map(name: str, data: Any) -> TaskResult:
     if len(values) == 1:
         return ValueMap(name, values[0])
     return VectorMap(name, np.ascontiguousarray(values.transpose(1, 2, 0)))
-
-
-def to_numpy(values: Any) -> NDArray[Any]:
-    """A tensor on any device, or what NumPy takes, as an array."""
-    return values.detach().cpu().numpy() if hasattr(values, 'detach') else np.asarray(values)
-
-
-def class_names(meta: Mapping[str, Any], count: int) -> tuple[str, ...]:
-    """Names of ``count`` classes, or ``class 3`` where the data set does not say."""
-    classes = list(meta.get('classes') or ())
-    return tuple(str(classes[i]) if i < len(classes) else f'class {i}' for i in range(count))
-
-
-def class_palette(meta: Mapping[str, Any], count: int) -> NDArray[np.uint8]:
-    """Colours of ``count`` classes, shape [count x 3], RGB."""
-    palette = meta.get('palette') or ()
-    if len(palette) >= count:
-        return np.asarray(palette, np.uint8).reshape(-1, 3)[:count]
-    colors = np.asarray(matplotlib.colormaps['tab20'].colors)  # type: ignore[attr-defined]
-    return np.rint(colors[np.arange(count) % len(colors)] * 255).astype(np.uint8)
-
-
-def _colours(colours: Any, count: int) -> NDArray[np.uint8]:
-    if colours is None or len(colours) != count:
-        return np.full((count, 3), BLUE, np.uint8)
-    return np.asarray(colours, np.uint8).reshape(-1, 3)

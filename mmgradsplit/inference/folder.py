@@ -9,10 +9,12 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from mmgradsplit.functional.placement import Size
+from mmgradsplit.utils import chosen_tasks
 from mmgradsplit.visualization import PanelMaker, save_figure
 
 from .images import find_inputs
 from .inferencer import MultiTaskInferencer, Passes
+from .out_folder import out_folder
 from .people import PeopleFinder
 from .writers import Writer, make_writers
 
@@ -60,12 +62,13 @@ def predict_to_folder(
     Raises:
         FileExistsError: If a file is there already; nothing has been predicted then.
         FileNotFoundError: If a file is not there.
+        KeyError: If there is no such task.
         ValueError: If an option does not fit, or nothing could be read.
     """
     found = find_inputs(inputs)
     inferencer = _inferencer(config, checkpoint, device, cfg_options)
-    known = list(inferencer.model.tasks)
-    writers = make_writers(formats, out, inferencer.metas, found, known, overwrite)
+    chosen = chosen_tasks(tasks, inferencer.tasks)
+    writers = make_writers(formats, out, inferencer.metas, found, chosen, overwrite)
     files: list[Path] = []
     with ExitStack() as stack:
         for writer in writers:
@@ -74,7 +77,7 @@ def predict_to_folder(
         for result in inferencer.stream(
             found,
             batch_size=batch_size,
-            tasks=tasks,
+            tasks=chosen,
             passes=passes,
             size=size,
             people=people,
@@ -137,22 +140,17 @@ def draw_validation_images(
     Raises:
         FileExistsError: If panels are there already.
         FileNotFoundError: If a file is not there.
-        ValueError: If the config has no validation images.
+        ValueError: If the config has no validation images, or none is asked for.
     """
+    if num_images < 1:
+        raise ValueError(f'--num-images must be at least 1, got {num_images}')
     inferencer = MultiTaskInferencer(config, checkpoint, device, cfg_options)
     model = inferencer.model
     loaders = model.cfg.get('val_dataloader')
     if not loaders:
         raise ValueError('the config has no val_dataloader to draw images of: give pictures')
     by_task = dict.fromkeys(model.tasks, loaders) if 'dataset' in loaders else loaders
-    for task in by_task:
-        there = next(Path(out).glob(f'{task}_[0-9]*.png'), None)
-        if there and not overwrite:
-            raise FileExistsError(
-                f"'{there}' is there already: give --overwrite, or another folder by --out"
-            )
+    folder = out_folder(out, [f'{task}_*.png' for task in by_task], overwrite)
     datasets = {task: DATASETS.build(loader['dataset']) for task, loader in by_task.items()}
     maker = PanelMaker(model, datasets, size=size)
-    return [
-        save_figure(panel, Path(out, f'{name}.png')) for name, panel in maker.panels(num_images)
-    ]
+    return [save_figure(panel, folder / f'{name}.png') for name, panel in maker.panels(num_images)]

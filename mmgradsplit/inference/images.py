@@ -52,6 +52,11 @@ class Still:
     index: int
     value: Any
 
+    @property
+    def pattern(self) -> str:
+        """What the name of its frame is."""
+        return self.name
+
     def __len__(self) -> int:
         return 1
 
@@ -75,6 +80,11 @@ class Video:
 
     name: str
     source: str
+
+    @property
+    def pattern(self) -> str:
+        """What the names of its frames are like."""
+        return f'{self.name}_*'
 
     def _open(self) -> Any:
         # A number is a camera, unless a file has this name.

@@ -11,19 +11,19 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from mmengine.config import Config
 from mmengine.logging import print_log
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmgradsplit.apis import load_model
 from mmgradsplit.functional.placement import Box, Size
-from mmgradsplit.utils import did_you_mean
+from mmgradsplit.utils import chosen_tasks
 from mmgradsplit.visualization import input_divisor, predict_batch, rounded_up
 
 from .decode import decode
 from .images import Frame, Input, find_inputs
 from .own_size import predict_own, validation_views
 from .people import Found, PeopleFinder, crop_around
-from .results import Person, Result, TaskResult
+from .progress import PredictionProgress
+from .results import Metas, Person, Result
+from .task_results import TaskResult
 
 Passes = Literal['shared', 'own']
 # Pixels of the pictures of a batch: a score for each class of each pixel has to fit into memory.
@@ -66,6 +66,7 @@ class MultiTaskInferencer:
 
     Attributes:
         model: The :class:`~mmgradsplit.models.MultiTaskModel`.
+        tasks: The tasks that it can predict.
         failures: The inputs of the latest call that could not be read.
 
     Raises:
@@ -85,13 +86,15 @@ class MultiTaskInferencer:
         device: str | None = None,
         cfg_options: Mapping[str, Any] | None = None,
     ) -> None:
-        self.model: Any = load_model(config, checkpoint, device, cfg_options)
-        self.views = validation_views(self.model.cfg)
+        model: Any = load_model(config, checkpoint, device, cfg_options)
+        self.model = model
+        self.tasks = list(model.tasks)
+        self.views = validation_views(model.cfg)
         self.failures: list[Failure] = []
         self._said: set[str] = set()
 
     @property
-    def metas(self) -> Mapping[str, Mapping[str, Any]]:
+    def metas(self) -> Metas:
         """Meta information of each task's data set: names, palettes, skeletons."""
         return self.model.dataset_meta
 
@@ -141,7 +144,7 @@ class MultiTaskInferencer:
             KeyError: If there is no such task.
             ValueError: If an option does not fit, or no input could be read.
         """
-        names = self._tasks(tasks)
+        names = chosen_tasks(tasks, self.tasks)
         if batch_size < 1:
             raise ValueError(f'batch_size must be at least 1, got {batch_size}')
         if passes not in ('shared', 'own'):
@@ -164,7 +167,7 @@ class MultiTaskInferencer:
             return predict_batch(self.model, images, shared, names)
 
         count = 0
-        with _Progress(sum(map(len, found)), progress) as bar:
+        with PredictionProgress(sum(map(len, found)), progress) as bar:
             for frames in _batches(self._frames(found), batch_size):
                 for result in self._results(frames, look, people, aspect, batch_size, count):
                     count += 1
@@ -177,24 +180,13 @@ class MultiTaskInferencer:
                 f'{first}'
             )
 
-    def _tasks(self, tasks: Sequence[str] | None) -> list[str]:
-        known = list(self.model.tasks)
-        if tasks is None:
-            return known
-        given = [tasks] if isinstance(tasks, str) else list(tasks)
-        for task in given:
-            if task not in known:
-                hint = did_you_mean(task, known)
-                raise KeyError(f"no task '{task}' in this model, which has {known}{hint}")
-        if not given:
-            raise ValueError(f'tasks is empty: name some of {known}')
-        return [task for task in known if task in given]
-
     def _shared_size(self, tasks: Sequence[str], size: Size | None) -> Size | None:
         """The input's size, and what a person has to know of it, once."""
         if size is not None and (len(size) != 2 or min(size) < 1):
             raise ValueError(f'size must be a width and a height of at least 1, got {size}')
         wanted = size or self.model.input_size
+        if wanted is None:
+            return None
         own = {task: view.size for task, view in self.views.items() if view.size and task in tasks}
         if size is None and len(set(own.values())) > 1:
             sizes = ', '.join(f'{task} {width}x{height}' for task, (width, height) in own.items())
@@ -203,8 +195,6 @@ class MultiTaskInferencer:
                 f'them {wanted[0]}x{wanted[1]}. Choose another with size, or give each its own '
                 f"with passes='own'."
             )
-        if wanted is None:
-            return None
         taken = rounded_up(wanted, input_divisor(self.model))
         if taken != tuple(wanted):
             self._say(
@@ -330,27 +320,3 @@ def _batches(items: Iterable[HasImage], batch_size: int) -> Iterator[list[HasIma
 
 def _is_found(inputs: Any) -> bool:
     return isinstance(inputs, list) and bool(inputs) and all(isinstance(i, Input) for i in inputs)
-
-
-class _Progress:
-    """A bar with the time left on standard error, where it is wanted."""
-
-    def __init__(self, total: int, shown: bool) -> None:
-        columns = (
-            TextColumn('predict'),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
-        )
-        self.bar = Progress(*columns, console=Console(stderr=True), disable=not shown)
-        self.task = self.bar.add_task('predict', total=total or None)
-
-    def __enter__(self) -> _Progress:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        self.bar.stop()
-
-    def advance(self) -> None:
-        self.bar.advance(self.task)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from glob import escape
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ from mmgradsplit.utils.tables import TextTable
 from mmgradsplit.visualization import Neighbour, draw_panel, save_figure
 
 from .gallery import Gallery
-from .images import Input, Still, find_inputs
+from .images import Input, find_inputs
 from .inferencer import MultiTaskInferencer
-from .results import DIGITS, Embedding, Result
+from .out_folder import out_folder
+from .results import Result
+from .task_results import DIGITS, Embedding
 
 LINES = 'matches.jsonl'
 NOTHING = np.full((128, 64, 3), 225, np.uint8)
@@ -192,21 +193,9 @@ def query_to_folder(
         FileExistsError: If a file is there already; nothing has been predicted then.
         NotADirectoryError: If ``out`` is a file.
     """
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"--out: '{folder}' is a file, not a folder")
-    if not overwrite:
-        _refuse_files(folder, find_inputs(inputs))
+    pictures = [f'{each.pattern}.png' for each in find_inputs(inputs)]
+    folder = out_folder(out, [LINES, *pictures], overwrite)
     return _written(find_matches(inferencer, gallery, inputs, **options), folder)
-
-
-def _refuse_files(folder: Path, found: Sequence[Input]) -> None:
-    names = [escape(each.name) + ('' if isinstance(each, Still) else '_*') for each in found]
-    for pattern in [LINES, *(f'{name}.png' for name in names)]:
-        if there := next(folder.glob(pattern), None):
-            raise FileExistsError(
-                f"'{there}' is there already: give --overwrite, or another folder by --out"
-            )
 
 
 def _written(matches: Iterator[Matches], folder: Path) -> Iterator[Matches]:

@@ -9,13 +9,12 @@ import torch
 from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmgradsplit.apis import load_model
 from mmgradsplit.apis.checkpoints import from_text
-from mmgradsplit.export.graph import INPUT, head_of, normalisation
+from mmgradsplit.export.graph import INPUT, import_onnxruntime
+from mmgradsplit.export.task_graph import head_of, normalisation
 from mmgradsplit.functional.placement import Size
 
 from .inferencer import MultiTaskInferencer
-from .own_size import validation_views
 
 
 class OnnxInferencer(MultiTaskInferencer):
@@ -35,8 +34,7 @@ class OnnxInferencer(MultiTaskInferencer):
     """
 
     def __init__(self, file: str | Path, providers: Sequence[str] | None = None) -> None:
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         if not Path(file).is_file():
             raise FileNotFoundError(f"no ONNX file '{file}'")
         try:
@@ -50,28 +48,23 @@ class OnnxInferencer(MultiTaskInferencer):
         if 'mmgradsplit' not in texts:
             raise ValueError(f"'{file}' was not written by `mmgradsplit export --format onnx`")
         meta = from_text(texts['mmgradsplit'])
-        model: Any = load_model(Config.fromstring(meta['cfg'], '.py'), None, 'cpu')
-        model.dataset_meta = meta['dataset_meta']
-        width, height = meta['size']
-        model.input_size = (width, height)
-        self.model = model
-        self.tasks: list[str] = meta['tasks']
-        self.views = validation_views(model.cfg)
-        self.failures = []
-        self._said = set()
-        self.graph = _Graph(session, model, self.tasks, meta['normalised'])
-        self.graph.take_over(model)
-
-    def _tasks(self, tasks: Sequence[str] | None) -> list[str]:
-        return super()._tasks(self.tasks if tasks is None else tasks)
+        super().__init__(Config.fromstring(meta['cfg'], '.py'), device='cpu')
+        self.model.dataset_meta = meta['dataset_meta']
+        self.model.input_size = tuple(meta['size'])
+        self.tasks = meta['tasks']
+        self.graph = _Graph(session, self.model, self.tasks, meta['normalised'])
+        self.graph.take_over(self.model)
 
     def _shared_size(self, tasks: Sequence[str], size: Size | None) -> Size | None:
-        if size is not None and not self.graph.any_size and tuple(size) != self.model.input_size:
+        """See :class:`MultiTaskInferencer`; a graph may take images of one size alone."""
+        taken = super()._shared_size(tasks, size)
+        own = self.model.input_size
+        if not self.graph.any_size and taken is not None and taken != own:
             raise ValueError(
-                f'the graph takes images of {self.model.input_size[0]}x{self.model.input_size[1]}, '
-                f'got {size[0]}x{size[1]}; export it with --dynamic-size'
+                f'the graph takes images of {own[0]}x{own[1]}, got {taken[0]}x{taken[1]}; export '
+                f'it with this size, or with --dynamic-size'
             )
-        return super()._shared_size(tasks, size)
+        return taken
 
     def stream(self, inputs: Any, *, passes: Any = 'shared', **options: Any) -> Any:
         """As :meth:`MultiTaskInferencer.stream`, in one pass.

@@ -11,7 +11,16 @@ from matplotlib.font_manager import findfont
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from .results import Attributes, Boxes, Classes, Keypoints, LabelMap, Result, ValueMap, VectorMap
+from .results import Result
+from .task_results import (
+    Attributes,
+    Boxes,
+    Classes,
+    Keypoints,
+    LabelMap,
+    ValueMap,
+    VectorMap,
+)
 
 # A picture smaller than this is enlarged, so that what is drawn can be seen.
 SMALLEST = 480

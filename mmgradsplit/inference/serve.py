@@ -13,6 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmgradsplit.functional.placement import Size
+from mmgradsplit.utils import import_extra
 from mmgradsplit.visualization import draw_panel
 
 from .gallery import Gallery
@@ -100,15 +101,7 @@ def import_gradio() -> Any:
         ImportError: If it is not installed.
     """
     os.environ['GRADIO_ANALYTICS_ENABLED'] = '0'
-    try:
-        import gradio
-    except ModuleNotFoundError as error:
-        if error.name != 'gradio':
-            raise
-        raise ImportError(
-            "the page needs gradio, which is not installed: pip install 'mmgradsplit[demo]'"
-        ) from None
-    return gradio
+    return import_extra('gradio', 'demo', 'the page')
 
 
 def make_page(look: PageFunction, title: str = 'mmgradsplit') -> Any:

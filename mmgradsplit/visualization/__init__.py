@@ -1,21 +1,20 @@
 """Pictures: of predictions, relations, conflicts and angles of gradients, and curves."""
 
+from mmgradsplit.utils import read_image
+
 from .angles import draw_angles
 from .comparison import draw_comparison
 from .conflicts import draw_conflicts
 from .curves import Plot, draw_curves
+from .data_samples import make_sample, register_sample_maker
 from .masks import draw_masks
 from .one_pass import (
-    Size,
     evaluation_mode,
     input_divisor,
-    make_sample,
     place,
     predict_batch,
     predict_image,
     predicting,
-    read_image,
-    register_sample_maker,
     rounded_up,
 )
 from .panel import Neighbour, draw_panel, save_figure
@@ -26,7 +25,6 @@ __all__ = [
     'Neighbour',
     'PanelMaker',
     'Plot',
-    'Size',
     'draw_angles',
     'draw_comparison',
     'draw_conflicts',

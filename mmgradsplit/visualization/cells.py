@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 
+from .appearance import class_names, class_palette, given_colours, to_numpy
+
 INK, FAINT = '#22303c', '#8a97a3'
 STRONG, WEAK, RIGHT, WRONG = '#2f7fc1', '#c3d5e5', '#1f9d55', '#d64545'
 MIN_BARS, MAX_BARS, ROWS = 3, 12, 8
@@ -64,25 +66,25 @@ def task_cells(
     """
     instances = sample.get('pred_instances')
     if 'pred_score' in sample:
-        scores = _numpy(sample.pred_score)
+        scores = to_numpy(sample.pred_score)
         draw = partial(draw_scores, scores=scores, meta=meta, truth=truth)
-        longest = max(map(len, _names(meta, len(scores))))
+        longest = max(map(len, class_names(meta, len(scores))))
         return [Cell(task, BAR_CELL, draw, labels=LETTER * (longest + 3))]
     if instances is not None and 'keypoints' in instances:
         draw = partial(draw_keypoints, image=image, instances=instances, meta=meta)
         return [Cell(task, _aspect(image), draw)]
     if 'pred_sem_seg' in sample:
-        labels = _numpy(sample.pred_sem_seg.data)[0]
+        labels = to_numpy(sample.pred_sem_seg.data)[0]
         return [
             Cell(task, _aspect(image), partial(draw_labels, image=image, labels=labels, meta=meta)),
             Cell('', LEGEND_CELL, partial(draw_legend, labels=labels, meta=meta)),
         ]
     maps = [name for name in ('pred_depth_map', 'pred_disparity_map') if name in sample]
     if maps:
-        values = _numpy(sample.get(maps[0]).data)[0]
+        values = to_numpy(sample.get(maps[0]).data)[0]
         return [Cell(task, _aspect(values), partial(draw_values, values=values))]
     if 'pred_normal_map' in sample:
-        normals = _numpy(sample.pred_normal_map.data)
+        normals = to_numpy(sample.pred_normal_map.data)
         return [Cell(task, _aspect(image), partial(draw_normals, normals=normals))]
     if instances is not None and 'bboxes' in instances:
         draw = partial(draw_boxes, image=image, instances=instances, meta=meta)
@@ -109,7 +111,7 @@ def draw_scores(
         meta: ``classes``, their names, and ``exclusive``, groups of which at most one is true.
         truth: Indices of the true classes; empty if unknown.
     """
-    names = _names(meta, len(scores))
+    names = class_names(meta, len(scores))
     named = named_classes(scores, names, meta.get('exclusive') or ())
     # The true classes have their place even where their scores are low.
     shown = sorted({*named[: max(MAX_BARS - len(truth), 0)], *truth}, key=lambda i: -scores[i])
@@ -162,9 +164,9 @@ def draw_keypoints(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[
     """
     show_image(axes, _faded(image, 0.25))
     links = meta.get('skeleton_links', ())
-    link_colors = _colors(meta.get('skeleton_link_colors'), len(links))
-    all_points, all_scores = _numpy(instances.keypoints), _numpy(instances.keypoint_scores)
-    colors = _colors(meta.get('keypoint_colors'), all_points.shape[1])
+    link_colors = given_colours(meta.get('skeleton_link_colors'), len(links)) / 255
+    all_points, all_scores = to_numpy(instances.keypoints), to_numpy(instances.keypoint_scores)
+    colors = given_colours(meta.get('keypoint_colors'), all_points.shape[1]) / 255
     outline = [Stroke(linewidth=5, foreground='white', alpha=0.8), Normal()]
     for points, scores in zip(all_points, all_scores, strict=True):
         alphas = np.where(scores >= JOINT_THRESHOLD, np.clip(2 * scores, 0.35, 1), 0)
@@ -183,7 +185,7 @@ def draw_keypoints(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[
 
 def draw_labels(axes: Axes, image: np.ndarray, labels: np.ndarray, meta: Mapping[str, Any]) -> None:
     """A label map, shape [H x W], over the image, shape [H x W x 3], RGB; background is clear."""
-    palette = _palette(meta, int(labels.max()) + 1)
+    palette = class_palette(meta, int(labels.max()) + 1)
     gray = np.repeat(image.mean(axis=2, keepdims=True), 3, axis=2)
     background = _faded(gray, 0.35)
     foreground = 0.3 * gray + 0.7 * palette[labels]
@@ -198,7 +200,7 @@ def draw_legend(axes: Axes, labels: np.ndarray, meta: Mapping[str, Any]) -> None
     counts = np.bincount(labels.ravel(), minlength=1)
     counts[[i for i in _background(meta) if i < len(counts)]] = 0
     shown = [i for i in np.argsort(-counts) if counts[i] > SMALLEST_PART * labels.size]
-    names, palette = _names(meta, len(counts)), _palette(meta, len(counts)) / 255
+    names, palette = class_names(meta, len(counts)), class_palette(meta, len(counts)) / 255
     patches = [Patch(color=palette[i], label=names[i]) for i in shown]
     if patches:
         axes.legend(
@@ -223,10 +225,10 @@ def draw_normals(axes: Axes, normals: np.ndarray) -> None:
 def draw_boxes(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:
     """Boxes, shape [N x 4] as x1, y1, x2, y2, with their labels and scores over the image."""
     show_image(axes, image)
-    boxes, scores = _numpy(instances.bboxes), _numpy(instances.scores)
-    labels = _numpy(instances.labels)
+    boxes, scores = to_numpy(instances.bboxes), to_numpy(instances.scores)
+    labels = to_numpy(instances.labels)
     count = int(labels.max(initial=-1)) + 1
-    names, palette = _names(meta, count), _palette(meta, count) / 255
+    names, palette = class_names(meta, count), class_palette(meta, count) / 255
     for (x1, y1, x2, y2), score, label in zip(boxes, scores, labels, strict=True):
         if score >= BOX_THRESHOLD:
             color = palette[label]
@@ -247,37 +249,12 @@ def _faded(image: np.ndarray, share: float) -> np.ndarray:
     return (image * (1 - share) + 255 * share).astype(np.uint8)
 
 
-def _numpy(values: Any) -> np.ndarray:
-    return values.detach().cpu().numpy() if hasattr(values, 'detach') else np.asarray(values)
-
-
 def _background(meta: Mapping[str, Any]) -> list[int]:
     """The classes that mean that there is nothing: those that are black in the data set's palette.
 
     Without a palette it is class 0.
     """
     palette = meta.get('palette')
-    if not palette:
+    if palette is None or not len(palette):
         return [0]
     return [i for i, colour in enumerate(palette) if not any(colour)]
-
-
-def _names(meta: Mapping[str, Any], count: int) -> list[str]:
-    classes = list(meta.get('classes') or ())
-    return [str(classes[i]) if i < len(classes) else f'class {i}' for i in range(count)]
-
-
-def _colors(colors: Any, count: int) -> np.ndarray:
-    """Colours, shape [count x 3], in [0, 1]; blue where the data set says none."""
-    if colors is None or len(colors) != count:
-        return np.full((count, 3), (0.18, 0.5, 0.76))
-    return np.asarray(colors, float) / 255
-
-
-def _palette(meta: Mapping[str, Any], count: int) -> np.ndarray:
-    """Colours of at least ``count`` classes, shape [C x 3], in [0, 255]."""
-    palette: Sequence = meta.get('palette') or ()
-    if len(palette) >= count:
-        return np.asarray(palette, float).reshape(-1, 3)
-    colors = np.asarray(matplotlib.colormaps['tab20'].colors) * 255  # type: ignore[attr-defined]
-    return colors[np.arange(count) % len(colors)]

@@ -9,7 +9,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from .one_pass import evaluation_mode, read_image
+from mmgradsplit.utils import read_image
+
+from .one_pass import evaluation_mode
 from .panel import Neighbour
 
 JUNK = -1

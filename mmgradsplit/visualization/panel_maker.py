@@ -8,8 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch.utils.data import Dataset
 
+from mmgradsplit.functional.placement import Size
+from mmgradsplit.utils import read_image
+
 from .gallery import Gallery
-from .one_pass import Size, predict_image, read_image
+from .one_pass import predict_image
 from .panel import Neighbour, draw_panel
 
 

@@ -1,13 +1,16 @@
 """The console command: its commands, their scripts, and what they say of a mistake."""
 
+import argparse
 import inspect
 import re
 import runpy
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mmengine.logging import MMLogger
@@ -33,6 +36,23 @@ def test_help_describes_every_argument(command: str, capsys: pytest.CaptureFixtu
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     assert f'mmgradsplit {command}' in text and '--debug' in text
+    (commands,) = subparsers(make_parser())
+    told = [*arguments(commands.choices[command])]
+    assert len(told) > 1
+    assert not [each.dest for each in told if not (each.help or '').strip()]
+
+
+def subparsers(parser: argparse.ArgumentParser) -> list[Any]:
+    return [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+
+
+def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """Those of a command and of the commands below it."""
+    nested = subparsers(parser)
+    yield from (each for each in parser._actions if each not in nested)
+    for each in nested:
+        for below in each.choices.values():
+            yield from arguments(below)
 
 
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.stem)

@@ -1,14 +1,24 @@
 """All tasks as one graph: the network's own numbers, whoever runs it."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fixtures_dense import dense_config, write_nyud
-from fixtures_export import alike, save_network, small, task_specific_layer4, with_norms_by_task
-from fixtures_training import tiny_config, write_data
+from fixtures_dense import dense_config
+from fixtures_export import (
+    alike,
+    save_network,
+    small,
+    task_specific_layer4,
+    two_stages,
+    with_norms_by_task,
+    write_all_data,
+)
+from fixtures_training import tiny_config
 from mmengine.config import Config
 
 from mmgradsplit.apis.checkpoints import from_text
@@ -18,13 +28,15 @@ onnx = pytest.importorskip('onnx', reason='onnx is not installed (extra "onnx")'
 onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')
 
 SIZE = (64, 64)
+NAMES = dict(pose='heatmaps', depth='values', normal='values', detection='outputs')
 
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = write_data(tmp_path_factory.mktemp('data'))
-    write_nyud(root / 'nyud')
-    return root
+    return write_all_data(tmp_path_factory.mktemp('data'))
+
+
+CASES = ['four', 'norms by task', 'own layer4', 'detector', 'dense']
 
 
 def configs(data: Path, work: Path) -> dict[str, Config]:
@@ -33,7 +45,7 @@ def configs(data: Path, work: Path) -> dict[str, Config]:
         'norms by task': with_norms_by_task(alike(tiny_config(data, ('reid', 'pose')))),
         'own layer4': task_specific_layer4(alike(tiny_config(data, ('pose', 'parsing')))),
         'detector': small(alike(tiny_config(data, ('pose',)))),
-        'dense': dense_config('ft_r18_scenes', data / 'nyud', work),
+        'dense': dense_config('ft_r18_scenes', data / 'nyud', work, ('seg', 'depth', 'normal')),
     }
 
 
@@ -50,7 +62,7 @@ def expected(model: Any, tasks: list[str], rgb: torch.Tensor) -> dict[str, torch
                 outputs['reid/embedding'] = network.head.pre_logits(features)
                 continue
             made = model(inputs, task=task, mode='tensor')
-        name = dict(pose='heatmaps', depth='values', detection='outputs').get(task, 'logits')
+        name = NAMES.get(task, 'logits')
         outputs.update(flat(f'{task}/{name}', made))
     return outputs
 
@@ -63,7 +75,7 @@ def flat(name: str, made: Any) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize('case', ['four', 'norms by task', 'own layer4', 'detector', 'dense'])
+@pytest.mark.parametrize('case', CASES)
 def test_onnxruntime_computes_what_the_network_does(data: Path, tmp_path: Path, case: str) -> None:
     cfg = configs(data, tmp_path / 'work')[case]
     model = save_network(cfg, tmp_path / 'network.pth')
@@ -89,20 +101,47 @@ def test_onnxruntime_computes_what_the_network_does(data: Path, tmp_path: Path, 
     assert not list(tmp_path.glob('graph.onnx?*'))  # no weights beside it
 
 
-def test_torch_export_is_exact(data: Path, tmp_path: Path) -> None:
-    model = save_network(alike(tiny_config(data)), tmp_path / 'network.pth')
+@pytest.mark.parametrize('case', CASES)
+def test_torch_export_is_exact(data: Path, tmp_path: Path, case: str) -> None:
+    model = save_network(configs(data, tmp_path / 'work')[case], tmp_path / 'network.pth')
+    tasks = [*model.tasks]
     exported = export_graph(
-        tmp_path / 'network.pth', tmp_path / 'g.pt2', kind='pt2', size=SIZE, tasks=['pose', 'reid'],
-        normalised=True,
-    )  # fmt: skip
-    assert list(exported.outputs) == ['pose/heatmaps', 'reid/embedding']
-    program = torch.export.load(tmp_path / 'g.pt2').module()
+        tmp_path / 'network.pth', tmp_path / 'g.pt2', kind='pt2', size=SIZE, tasks=tasks[::-1]
+    )
+    rgb = torch.randint(0, 256, (5, 3, *SIZE), dtype=torch.uint8)
+    ours = expected(model, tasks, rgb)
+    assert list(exported.outputs) == [*ours]
+    found = torch.export.load(tmp_path / 'g.pt2').module()(rgb)
+    for name, theirs in zip(ours, found, strict=True):
+        assert torch.equal(theirs, ours[name]), name
+
+
+def test_normalising_may_stay_outside(data: Path, tmp_path: Path) -> None:
+    model = save_network(alike(tiny_config(data, ('pose',))), tmp_path / 'network.pth')
+    file = tmp_path / 'g.pt2'
+    export_graph(tmp_path / 'network.pth', file, kind='pt2', size=SIZE, normalised=True)
     images = torch.randn(5, 3, *SIZE)
-    heatmaps, embedding = program(images)
+    (heatmaps,) = torch.export.load(file).module()(images)
     with torch.no_grad():
         assert torch.equal(heatmaps, model(images, task='pose', mode='tensor'))
-        features = model.backbone_pass(images, 'reid')
-        assert torch.equal(embedding, model.tasks['reid'].head.pre_logits(features))
+
+
+def test_a_graph_that_computes_something_else_is_not_left(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_network(alike(tiny_config(data, ('pose',))), tmp_path / 'network.pth')
+    load = torch.export.load
+
+    def wrong(file: Path) -> Any:
+        module = load(file).module()
+        return SimpleNamespace(
+            module=lambda: lambda images: [1.01 * each for each in module(images)]
+        )
+
+    monkeypatch.setattr(torch.export, 'load', wrong)
+    with pytest.raises(ValueError, match=r'something else than the network: pose/heatmaps is off'):
+        export_graph(tmp_path / 'network.pth', tmp_path / 'out/g.pt2', kind='pt2', size=SIZE)
+    assert not [*(tmp_path / 'out').iterdir()]
 
 
 def test_free_sizes_where_the_heads_allow_it(data: Path, tmp_path: Path) -> None:
@@ -115,12 +154,20 @@ def test_free_sizes_where_the_heads_allow_it(data: Path, tmp_path: Path) -> None
         assert np.abs(theirs - ours[name].numpy()).max() < 1e-4
 
 
+def test_what_the_extra_brings_is_asked_for_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, 'onnxscript', None)
+    with pytest.raises(ImportError, match=r"needs onnxscript.* pip install 'mmgradsplit\[onnx\]'"):
+        export_graph('none.pth', tmp_path / 'g.onnx')
+
+
 def test_mistakes_are_said(data: Path, tmp_path: Path) -> None:
     model = save_network(tiny_config(data, ('attribute', 'pose')), tmp_path / 'network.pth')
     file = tmp_path / 'network.pth'
     with pytest.raises(ValueError, match='attribute normalise images in different ways'):
         TaskGraph(model, ['attribute', 'pose'])
-    with pytest.raises(ValueError, match=r"no task 'pos'.*did you mean 'pose'"):
+    with pytest.raises(KeyError, match=r"no task 'pos'.*did you mean 'pose'"):
         export_graph(file, tmp_path / 'g.onnx', tasks=['pos'], size=SIZE)
     with pytest.raises(ValueError, match=r'--format must be one of onnx, pt2'):
         export_graph(file, tmp_path / 'g.trt', kind='trt')
@@ -129,3 +176,6 @@ def test_mistakes_are_said(data: Path, tmp_path: Path) -> None:
         export_graph(file, tmp_path / 'there.onnx')
     with pytest.raises(FileNotFoundError, match='no checkpoint'):
         export_graph(tmp_path / 'none.pth', tmp_path / 'g.onnx')
+    save_network(two_stages(alike(tiny_config(data, ('pose',)))), tmp_path / 'two.pth')
+    with pytest.raises(ValueError, match=r'MaskRCNN has no single head.*leave its task out'):
+        export_graph(tmp_path / 'two.pth', tmp_path / 'g.onnx', size=SIZE)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fixtures_training import load, run, tiny_config, write_data
+from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
 from mmgradsplit.apis import evaluate, load_model
@@ -108,3 +109,22 @@ def test_mistakes_are_said_and_nothing_is_overwritten(trained: Path, tmp_path: P
         publish(trained, tmp_path / 'out', metrics=tmp_path / 'none.json')
     with pytest.raises(ValueError, match='--format must be one of'):
         publish(trained, tmp_path / 'out', kind='onnx')
+    for text in ('no JSON', '[1, 2]'):
+        (tmp_path / 'metrics.json').write_text(text)
+        with pytest.raises(ValueError, match=r"--metrics: '.*metrics\.json' is no JSON file of"):
+            publish(trained, tmp_path / 'out', metrics=tmp_path / 'metrics.json')
+
+
+def test_where_the_weights_started_is_not_told(trained: Path, tmp_path: Path) -> None:
+    content = load(trained)
+    cfg = Config.fromstring(content['meta']['cfg'], '.py')
+    local = str(tmp_path / 'secret.pth')
+    cfg.custom_hooks = [*cfg.custom_hooks, dict(type='StartWeightsHook', files=dict(pose=local))]
+    cfg.model.backbone.init_cfg = dict(type='Pretrained', checkpoint=local)
+    of_hub = dict(type='Pretrained', checkpoint='torchvision://resnet18')
+    cfg.model.tasks.pose.head.init_cfg = [of_hub, dict(type='Pretrained', checkpoint=local)]
+    content['meta']['cfg'] = cfg.pretty_text
+    torch.save(content, tmp_path / 'started.pth')
+    weights, _ = publish(tmp_path / 'started.pth', tmp_path / 'out', kind='pth')
+    text = torch.load(weights, weights_only=True)['meta']['cfg']
+    assert 'secret.pth' not in text and 'torchvision://resnet18' in text and 'SummaryHook' in text

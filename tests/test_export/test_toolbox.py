@@ -12,22 +12,36 @@ from typing import Any
 import pytest
 import torch
 from fixtures_deeplab import deeplab_config
-from fixtures_dense import dense_config, write_nyud
-from fixtures_export import save_network, small, task_specific_layer4, with_norms_by_task
+from fixtures_dense import dense_config
+from fixtures_export import (
+    save_network,
+    small,
+    task_specific_layer4,
+    two_stages,
+    with_norms_by_task,
+    write_all_data,
+)
 from fixtures_training import GN, quick, tiny_config, write_data
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmseg.apis import init_model
+from mmseg.models.segmentors import DepthEstimator
+from mmseg.structures import SegDataSample
 
+from mmgradsplit.apis import load_model
 from mmgradsplit.export import export_task
 from mmgradsplit.export.parts import part_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = (64, 64)
+DENSE = ('seg', 'depth', 'normal')
 
 
 Case = tuple[Callable[[Path, Path], Config], list[str]]
 CASES: dict[str, Case] = {
     'four': (lambda data, _: tiny_config(data), ['attribute', 'reid', 'pose', 'parsing']),
     'detector': (lambda data, _: small(tiny_config(data, ('pose',))), ['detection', 'pose']),
+    'two stages': (lambda data, _: two_stages(tiny_config(data, ('pose',))), ['detection']),
     'norms by task': (
         lambda data, _: with_norms_by_task(tiny_config(data, ('reid', 'pose'))),
         ['reid', 'pose'],
@@ -37,7 +51,7 @@ CASES: dict[str, Case] = {
         ['pose', 'parsing'],
     ),
     'dense': (
-        lambda data, work: dense_config('ft_r18_scenes', data / 'nyud', work), ['seg', 'depth']
+        lambda data, work: dense_config('ft_r18_scenes', data / 'nyud', work, DENSE), [*DENSE]
     ),
     'shared neck': (
         lambda data, work: deeplab_config('uniform_r50_deeplabv3plus_nyuv2', data / 'nyud', work),
@@ -46,12 +60,16 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
+def sample() -> DetDataSample:
+    """What detectors of two stages ask for; the other models do not look at it."""
+    return DetDataSample(metainfo=dict(img_shape=SIZE, ori_shape=SIZE, scale_factor=(1.0, 1.0)))
+
+
 @pytest.fixture(scope='module')
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     """Every case's tasks exported, and what the multi-task network makes of an image."""
     folder = tmp_path_factory.mktemp('exported')
-    data = write_data(folder / 'data')
-    write_nyud(data / 'nyud')
+    data = write_all_data(folder / 'data')
     image = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(1))
     ours = {}
     with quick():
@@ -60,9 +78,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
             for task in tasks:
                 files = export_task(folder / f'{case}.pth', task, folder / case)
                 with torch.no_grad():
-                    outputs = model(image, task=task, mode='tensor')
+                    outputs = model(image, [sample()], task=task, mode='tensor')
                 ours[case, task] = (str(files.config), str(files.checkpoint), outputs)
-    torch.save((image, ours), folder / 'ours.pt')
+    torch.save((image, sample(), ours), folder / 'ours.pt')
     return folder, ours
 
 
@@ -93,7 +111,7 @@ load = dict(
     mmpretrain=lambda c, w: mmpretrain.apis.get_model(c, pretrained=w, device='cpu'),
     mmseg=lambda c, w: mmseg.apis.init_model(c, w, device='cpu'),
 )
-image, cases = torch.load(sys.argv[2], weights_only=False)
+image, sample, cases = torch.load(sys.argv[2], weights_only=False)
 theirs = {}
 for case, (config, weights, _) in cases.items():
     cfg = Config.fromfile(config)
@@ -101,7 +119,8 @@ for case, (config, weights, _) in cases.items():
     with DefaultScope.overwrite_default_scope(scope):
         model = load[scope](cfg, weights).eval()
         with torch.no_grad():
-            theirs[case] = scope, type(model).__module__, model(image, None, mode='tensor')
+            outputs = model(image, [sample], mode='tensor')
+            theirs[case] = scope, type(model).__module__, outputs
 try:
     import mmgradsplit
     raise SystemExit('mmgradsplit is importable')
@@ -159,6 +178,24 @@ def _flat(outputs: Any) -> list[list]:
     return [each for part in parts for each in _flat(part)]
 
 
+def test_depth_is_mmsegs_own_and_normals_stay_ours(exported: tuple[Path, dict]) -> None:
+    """The toolbox would call normals depth, and not give them their length."""
+    folder, ours = exported
+    network = load_model(None, folder / 'dense.pth', 'cpu')
+    image = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(2))
+    config, weights, _ = ours['dense', 'depth']
+    plain = init_model(config, weights, device='cpu')
+    assert type(plain) is DepthEstimator and type(plain.decode_head).__module__.startswith('mmseg')
+    metas = dict(ori_shape=(40, 50), img_shape=SIZE, pad_shape=SIZE, padding_size=[0, 0, 0, 0])
+    with torch.no_grad():
+        (one,) = network(image, [SegDataSample(metainfo=metas)], task='depth', mode='predict')
+        (other,) = plain(image, [SegDataSample(metainfo=metas)], mode='predict')
+    assert one.pred_depth_map.shape == (40, 50)
+    assert torch.equal(one.pred_depth_map.data, other.pred_depth_map.data)
+    normals = Config.fromfile(ours['dense', 'normal'][0]).model
+    assert normals.type == 'mmengine.DenseRegressor'
+
+
 def test_plain_names_and_configs(exported: tuple[Path, dict]) -> None:
     _, ours = exported
     for (case, task), (config, checkpoint, _) in ours.items():
@@ -174,13 +211,27 @@ def test_plain_names_and_configs(exported: tuple[Path, dict]) -> None:
     assert not any(name.startswith('neck.') for name in layer4)
 
 
+def test_a_data_set_around_another_is_exported_too(tmp_path: Path) -> None:
+    cfg = tiny_config(write_data(tmp_path / 'data'), ('pose',))
+    inner = cfg.val_dataloader.pose.dataset
+    cfg.val_dataloader.pose.dataset = dict(type='RepeatDataset', times=2, dataset=inner)
+    with quick():
+        save_network(cfg, tmp_path / 'network.pth')
+        files = export_task(tmp_path / 'network.pth', 'pose', tmp_path / 'out')
+    found = Config.fromfile(files.config).test_dataloader.dataset
+    assert found.type == 'RepeatDataset' and not files.notes
+    steps = found.dataset.pipeline
+    assert len(steps) == len(inner.pipeline)
+    assert 'mmpose.' in steps[0].type and steps[-1].type == 'mmpose.PackPoseInputs'
+
+
 def test_nothing_is_overwritten_and_mistakes_are_said(
     exported: tuple[Path, dict], tmp_path: Path
 ) -> None:
     folder, _ = exported
     with pytest.raises(FileExistsError, match=r"four/pose\.py' is there already"):
         export_task(folder / 'four.pth', 'pose', folder / 'four')
-    with pytest.raises(ValueError, match=r"no task 'poses'.*did you mean 'pose'"):
+    with pytest.raises(KeyError, match=r"no task 'poses'.*did you mean 'pose'"):
         export_task(folder / 'four.pth', 'poses', tmp_path)
     with pytest.raises(FileNotFoundError, match='no checkpoint'):
         export_task(tmp_path / 'none.pth', 'pose', tmp_path)

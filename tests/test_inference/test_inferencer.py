@@ -209,6 +209,16 @@ def test_without_a_size_every_picture_keeps_its_own(files: Files, tmp_path: Path
         predict_batch(inferencer.model, [np.zeros((8, 8, 3), np.uint8), np.zeros((9, 8, 3))])
 
 
+def test_crops_of_different_sizes_say_no_size(files: Files) -> None:
+    cfg = Config.fromfile(files.config)
+    cfg.val_dataloader = {
+        task: dict(dataset=dict(pipeline=[dict(type='CenterCrop', crop_size=(side, side))]))
+        for task, side in (('attribute', 40), ('reid', 32))
+    }
+    inferencer = MultiTaskInferencer(cfg, files.checkpoint, 'cpu')
+    assert len(inferencer(files.pictures)) == 2
+
+
 def test_large_pictures_come_in_small_batches(
     inferencer: MultiTaskInferencer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fixtures_dense import dense_config, write_nyud
-from fixtures_export import alike, save_network, small, with_norms_by_task
-from fixtures_training import tiny_config, write_data
+from fixtures_dense import dense_config
+from fixtures_export import alike, save_network, small, with_norms_by_task, write_all_data
+from fixtures_training import tiny_config
 from mmengine.config import Config
 
 from mmgradsplit.export import export_graph
@@ -21,9 +21,7 @@ SIZE = (64, 64)
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = write_data(tmp_path_factory.mktemp('data'))
-    write_nyud(root / 'nyud')
-    return root
+    return write_all_data(tmp_path_factory.mktemp('data'))
 
 
 def config(case: str, data: Path) -> Config:
@@ -73,8 +71,22 @@ def test_the_graph_says_what_the_network_says(data: Path, tmp_path: Path, case: 
             same(one.tasks[task], other.tasks[task])
     with pytest.raises(ValueError, match=r'takes images of 64x64, got 32x64.*--dynamic-size'):
         graph(pictures(), size=(32, 64))
+    with pytest.raises(KeyError, match=r"no task 'nose' in this network"):
+        graph(pictures(), tasks=['nose'])
     with pytest.raises(ValueError, match="passes must be 'shared'"):
         graph(pictures(), passes='own')
+
+
+def test_a_graph_whose_size_the_inferencer_does_not_take_is_said(
+    data: Path, tmp_path: Path
+) -> None:
+    """The detector's preprocessor pads to multiples of 32, so that the graph gets another size."""
+    from mmgradsplit.inference.onnx import OnnxInferencer
+
+    save_network(small(alike(tiny_config(data, ('pose',)))), tmp_path / 'network.pth')
+    export_graph(tmp_path / 'network.pth', tmp_path / 'g.onnx', size=(80, 64), tasks=['pose'])
+    with pytest.raises(ValueError, match=r'takes images of 80x64, got 96x64; export it with this'):
+        OnnxInferencer(tmp_path / 'g.onnx')(pictures())
 
 
 def test_predict_takes_a_graph_and_says_what_is_none(data: Path, tmp_path: Path) -> None:
@@ -86,6 +98,8 @@ def test_predict_takes_a_graph_and_says_what_is_none(data: Path, tmp_path: Path)
     assert len(Path(file).read_text().splitlines()) == 3
     (file,) = predict_to_folder(None, pose, pictures(), tmp_path / 'one', formats=['json'])
     assert '"pose"' in Path(file).read_text() and '"reid"' not in Path(file).read_text()
+    with pytest.raises(KeyError, match=r"no task 'reid' in this network, which has \['pose'\]"):
+        predict_to_folder(None, pose, pictures(), tmp_path / 'other', tasks=['reid'])
     with pytest.raises(ValueError, match="give '-' for the config"):
         predict_to_folder('mine.py', graph, pictures(), tmp_path / 'other')
     (tmp_path / 'text.onnx').write_text('no graph')

@@ -79,6 +79,26 @@ def test_a_detector_of_something_else(tmp_path: Path) -> None:
         Detector(names[0], 'none.pth')
 
 
+@pytest.mark.parametrize('kind', ['lacking', 'other shape', 'text'])
+def test_a_checkpoint_of_another_detector(tmp_path: Path, kind: str) -> None:
+    """It would find people anywhere: mmdet leaves weights that do not fit as they began."""
+    config, checkpoint = write_detector(tmp_path, ('person', 'car', 'dog'))
+    content = torch.load(checkpoint, weights_only=False)
+    if kind == 'lacking':
+        del content['state_dict']['bbox_head.conv_cls.bias']
+    else:
+        content['state_dict']['bbox_head.conv_cls.bias'] = torch.zeros(7)
+    torch.save(content, checkpoint)
+    message = (
+        r"--detector: '.*detector\.pth' is no checkpoint of .*such as bbox_head\.conv_cls\.bias"
+    )
+    if kind == 'text':
+        Path(checkpoint).write_text('no weights')
+        message = r"detector\.pth' is no checkpoint"
+    with pytest.raises(ValueError, match=message):
+        Detector(config, checkpoint, device='cpu')
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [

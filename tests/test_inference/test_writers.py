@@ -35,7 +35,7 @@ NAMES = ('background', 'coat', 'shoe')
 
 
 def label_map(labels: np.ndarray, origin: tuple[int, int] = (0, 0)) -> LabelMap:
-    return LabelMap(labels.astype(np.uint8), NAMES, PALETTE, origin)
+    return LabelMap(labels.astype(np.uint8), NAMES, PALETTE, origin=origin)
 
 
 @pytest.fixture
@@ -134,6 +134,23 @@ def test_people_lie_over_each_other_by_score(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(file), [[30, 30], [40, 40]])
 
 
+def test_people_who_fill_the_picture_lie_over_each_other_too(tmp_path: Path) -> None:
+    """The crop of each is the whole picture; what was said of them stays as it was."""
+    unsure, sure = np.ones((60, 80)), np.zeros((60, 80))
+    sure[:30] = 2
+    whole = (0, 0, 80, 60)
+    people = tuple(
+        Person(whole, score, dict(parsing=label_map(labels)), whole)
+        for score, labels in ((0.6, unsure), (0.9, sure))
+    )
+    result = Result('a', 'a.png', 0, (80, 60), {}, people=people, image=IMAGE)
+    (file,) = write(result, tmp_path, 'png')
+    expected = np.full((60, 80), 1)
+    expected[:30] = 2
+    np.testing.assert_array_equal(np.asarray(Image.open(file)), expected)
+    np.testing.assert_array_equal(people[0].tasks['parsing'].labels, unsure)  # type: ignore[attr-defined]
+
+
 def test_an_overlay_shows_what_is_where(result: Result) -> None:
     drawn = draw_overlay(result)
     factor = drawn.shape[0] // 60
@@ -157,6 +174,12 @@ def test_nothing_is_written_over(files: Files, tmp_path: Path) -> None:
         'coco/pose.json', 'coco/pose_images.json', 'png/parsing/tall.png', 'png/parsing/wide.png',
         'npy/reid/tall.npy', 'npy/reid/wide.npy',
     }  # fmt: skip
+    # Files of other tasks than those that are asked for are not in the way.
+    again = predict_to_folder(
+        files.config, files.checkpoint, files.pictures, out, tasks=['attribute'],
+        **options | dict(formats=['png', 'npy']),
+    )  # fmt: skip
+    assert again == []
     before = {file: file.stat().st_mtime_ns for file in written}
     inferencer = MultiTaskInferencer(files.config, files.checkpoint, 'cpu')
     for file in written:

@@ -161,6 +161,8 @@ def test_pictures_are_written_and_training_is_the_same(data: Path) -> None:
     # The same from a checkpoint, from a query and from a photograph.
     checkpoint = data / 'run' / 'epoch_1.pth'
     files = draw_validation_images(config(data), checkpoint, data / 'out', num_images=2)
+    with pytest.raises(ValueError, match='--num-images must be at least 1, got 0'):
+        draw_validation_images(config(data), checkpoint, data / 'none', num_images=0)
     with pytest.raises(FileExistsError, match=r'\w+_0000\d\.png.*--overwrite'):
         draw_validation_images(config(data), checkpoint, data / 'out')
     photo = next((data / 'pa100k').rglob('*.png'))
