@@ -20,6 +20,7 @@ import onnxruntime
 import torch
 from _shared import Times, device, ratio, take_turns
 from mmengine.config import DictAction
+from mmengine.registry import init_default_scope
 from mmengine.runner import save_checkpoint
 from rich.console import Console
 
@@ -46,9 +47,10 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def save_network(args: argparse.Namespace, file: Path) -> list[str]:
+def save_network(config: str, file: Path, cfg_options: dict | None = None) -> list[str]:
     """A checkpoint of the config's network as it starts without any download; its tasks."""
-    cfg = prepare(args.config, file.parent, args.cfg_options)
+    cfg = prepare(config, file.parent, cfg_options)
+    init_default_scope(cfg.default_scope)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
     save_checkpoint(dict(meta=dict(cfg=cfg.pretty_text), state_dict=model.state_dict()), str(file))
@@ -102,7 +104,7 @@ def main() -> None:
     size = tuple(args.size)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tasks = save_network(args, folder / 'network.pth')
+        tasks = save_network(args.config, folder / 'network.pth', args.cfg_options)
         files = {ONE: folder / 'all.onnx'}
         export_graph(folder / 'network.pth', files[ONE], size=size)
         singles = [f'{task} alone' for task in tasks]
