@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mmgradsplit.functional import uniform_loss
 from mmgradsplit.registry import MODEL_WRAPPERS
-from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils import hides_parameters, non_reentrant, unwrapped
 
 from .batches import take
 
@@ -50,8 +50,11 @@ def take_step(network: nn.Module, data: dict, optim_wrapper: OptimWrapper) -> Ta
     bare = unwrapped(network)
     with optim_wrapper.optim_context(network):
         data = bare.data_preprocessor(data, True)
-        outputs = network(**data, mode='loss')
+        with non_reentrant():
+            outputs = network(**data, mode='loss')
     losses, logs = bare.task_losses(outputs, data)
+    if isinstance(network, MultiTaskDistributedDataParallel):
+        network.check_graph(losses)
     update = getattr(optim_wrapper, 'update_tasks', None)
     if update is not None:
         return TaskLosses(losses, {**logs, **update(losses)})
@@ -88,7 +91,9 @@ class ComputesTaskLosses:
             batch: A batch of the dataloader, with ``task`` or ``allocation``; it is used up.
         """
         data = self.data_preprocessor(batch, True)
-        return self.task_losses(self(**data, mode='loss'), data)  # type: ignore[operator]
+        with non_reentrant():
+            outputs = self(**data, mode='loss')  # type: ignore[operator]
+        return self.task_losses(outputs, data)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Any]:
         """A training step, see :func:`take_step`.
@@ -114,6 +119,28 @@ class MultiTaskDistributedDataParallel(MMDistributedDataParallel):
 
     def __init__(self, module: nn.Module, **kwargs: Any) -> None:
         super().__init__(module=module, **kwargs)
+        self._checked: set[tuple[str, ...]] = set()
+
+    def check_graph(self, losses: Mapping[str, Tensor]) -> None:
+        """Look for parameters that are hidden from it, in the first step of each kind.
+
+        Args:
+            losses: The task losses of a step, with their graph.
+
+        Raises:
+            ValueError: In place of torch's error in the backward pass.
+        """
+        tasks = tuple(losses)
+        if not self.find_unused_parameters or tasks in self._checked:
+            return
+        if any(hides_parameters(loss) for loss in losses.values()):
+            raise ValueError(
+                f'model: a part that the tasks {list(tasks)} use computes activations again in the '
+                f"backward pass by torch's reentrant checkpointing, which several processes with "
+                f'find_unused_parameters=True cannot do; set with_cp=False in that part (such as '
+                f"mmdet's HRFPN), or remove the config's key activation_checkpointing"
+            )
+        self._checked.add(tasks)
 
     def train_step(self, data: dict, optim_wrapper: OptimWrapper) -> dict[str, Any]:
         """A training step, as :func:`take_step` does it; mmengine's, if there are no task losses.
