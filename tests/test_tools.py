@@ -256,3 +256,7 @@ def test_launchers_that_need_a_gpu_say_so(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(mmengine.runner.Runner, 'from_cfg', None)
     with pytest.raises(ValueError, match='--launcher slurm: without a GPU'):
         train(write_config(tmp_path), work_dir=tmp_path / 'run', launcher='slurm')
+    with pytest.raises(ValueError, match=r'sync_bn=.*need a GPU'):
+        options = dict(sync_bn='torch')
+        config = write_config(tmp_path)
+        train(config, work_dir=tmp_path / 'run', launcher='pytorch', cfg_options=options)

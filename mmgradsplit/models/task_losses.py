@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from mmgradsplit.functional import uniform_loss
 from mmgradsplit.registry import MODEL_WRAPPERS
-from mmgradsplit.utils import hides_parameters, non_reentrant, unwrapped
+from mmgradsplit.utils import also_recomputed, hides_parameters, non_reentrant, unwrapped
 
 from .batches import take
+from .exchanges import Exchanges, without_statistics
 
 
 class TaskLosses(NamedTuple):
@@ -70,10 +71,12 @@ class ComputesTaskLosses:
 
     Attributes:
         loss_weights: ``lambda_t`` by task of the uniform weighting, for those that are not 1.
+        exchanges: What the tasks exchange between ranks in the forward pass.
     """
 
     loss_weights: Mapping[str, float] = MappingProxyType({})
     data_preprocessor: nn.Module
+    exchanges: Exchanges
 
     def task_losses(self, outputs: Any, data: Mapping[str, Any]) -> TaskLosses:
         """The task losses of what ``forward`` returned for ``'loss'``.
@@ -175,22 +178,34 @@ def supervised_losses(
             alone.
     """
     column = {task: index for index, task in enumerate(model.tasks)}
+    # Tasks with a sample on another rank, where that matters: all ranks run their parts together.
+    elsewhere = [
+        task
+        for task in model.tasks
+        if counts is not None and get_world_size() > 1 and counts[column[task]]
+    ]
     losses: dict[str, Tensor] = {}
     logs: dict[str, Any] = {}
     nothing = inputs.new_zeros(())
     for group in model.passes:
         rows = np.flatnonzero(allocation[:, [column[task] for task in group]].any(1))
-        if not len(rows):
-            if get_world_size() == 1:
-                continue
+        if len(rows):
+            images = take(inputs, rows)
+            features = model.backbone_pass(images, group[0])
+        elif set(group).isdisjoint(elsewhere):
+            continue
+        else:
             rows = np.arange(1)
-        images = take(inputs, rows)
-        features = model.backbone_pass(images, group[0])
-        if get_world_size() > 1:
+            images = take(inputs, rows)
+            with also_recomputed(lambda: without_statistics(model.backbone)):
+                features = model.backbone_pass(images, group[0])
+        if elsewhere:
             nothing = nothing + 0 * sum(part.sum() for part in _parts(features))
         for task in group:
             own = np.flatnonzero(allocation[rows, column[task]])
             if not len(own):
+                if task in elsewhere:
+                    losses[task] = model.exchanges.idle(model, task, nothing)
                 continue
             part = take(images, own)
             with model.backbone_pass.hand_out(part, take(features, own)):
