@@ -32,7 +32,7 @@ def launch(number: str, script: str, arguments: Sequence[str]) -> None:
     """
     if not number.isdigit() or not int(number):
         raise SystemExit(f"error: PROCESSES is the number of processes, at least 1, got '{number}'")
-    meet = _meeting_point(os.environ.get('NNODES', '1'), os.environ.get('PORT'))
+    meet = meeting_point(os.environ.get('NNODES', '1'), os.environ.get('PORT'))
     try:
         _launch([*meet, f'--nproc-per-node={number}', script, *arguments])
     except KeyboardInterrupt:  # before there are processes
@@ -63,7 +63,7 @@ def _launch(arguments: Sequence[str]) -> None:
         raise SystemExit(1) from None
 
 
-def _meeting_point(machines: str, port: str | None) -> list[str]:
+def meeting_point(machines: str, port: str | None) -> list[str]:
     """Where the processes meet, as arguments of torchrun."""
     if machines == '1' and port is None:
         return ['--standalone', '--local-addr=127.0.0.1']  # at a free port

@@ -67,8 +67,9 @@ class ScreenRunner(Runner):
         """Write the config to the work dir, and as JSON beside the log, where it can be read."""
         super().dump_config()
         if is_main_process():
-            content = self.cfg.to_dict()
-            write_json(Path(self.log_dir, 'vis_data', CONFIG_JSON), content, default=str)
+            file = Path(self.log_dir, 'vis_data', CONFIG_JSON)
+            # What JSON does not know, such as a class, is there as text, or not at all.
+            write_json(file, self.cfg.to_dict(), default=str, skipkeys=True)
 
 
 def for_the_screen(record: logging.LogRecord) -> bool:

@@ -21,7 +21,7 @@ from toy_run import CONFIG, ToyData, write_config
 
 from mmgradsplit.cli import main
 from mmgradsplit.cli.errors import one_sentence
-from mmgradsplit.cli.launch import launch
+from mmgradsplit.cli.launch import launch, meeting_point
 from mmgradsplit.registry import DATASETS, HOOKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,6 +78,19 @@ def test_the_rank_that_failed_is_named(
         assert said == (code, f'error: rank 1 failed: {text}\n')
 
     assert in_child(fails, timeout=50) == 0
+
+
+def test_where_processes_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a free port, unless a port is given, or there are several machines."""
+    for name in ('NODE_RANK', 'MASTER_ADDR'):
+        monkeypatch.delenv(name, raising=False)
+    assert meeting_point('1', None)[0] == '--standalone'
+    here = ['--nnodes=1', '--node-rank=0', '--master-addr=127.0.0.1', '--master-port=1234']
+    assert meeting_point('1', '1234') == here
+    monkeypatch.setenv('NODE_RANK', '1')
+    monkeypatch.setenv('MASTER_ADDR', 'node0')
+    there = ['--nnodes=2', '--node-rank=1', '--master-addr=node0', '--master-port=29500']
+    assert meeting_point('2', None) == there
 
 
 def test_a_number_of_processes_is_a_number() -> None:

@@ -159,7 +159,9 @@ def test_a_run_leaves_its_config_as_json(tmp_path: Path) -> None:
             self.cfg, self._work_dir, self._log_dir = cfg, str(tmp_path), str(tmp_path / 'stamp')
             self._timestamp = 'stamp'
 
-    values = dict(model=dict(order=['b', 'a'], scale=(1, 2)), huge=math.inf, kind=ScreenRunner)
+    values = dict(
+        model=dict(order=['b', 'a'], scale=(1, 2)), huge=math.inf, kind=ScreenRunner, a={(1, 2): 3}
+    )
     Runner(Config(values)).dump_config()
     read = read_config(tmp_path / 'stamp/vis_data')
     assert read.model == dict(order=['b', 'a'], scale=[1, 2])
