@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+import torch.utils.checkpoint as cp
 from fixtures_ranks import on_two_ranks
 from fixtures_training import load, run
 from mmdet.utils import reduce_mean
@@ -44,14 +45,18 @@ class ToySyncNorm(nn.SyncBatchNorm):
 class ToyNormedTrunk(nn.Module):
     """A shared backbone of a layer with a norm."""
 
-    def __init__(self, norm: str = 'ToySyncNorm') -> None:
+    def __init__(self, norm: str = 'ToySyncNorm', with_cp: bool = False) -> None:
         super().__init__()
+        self.with_cp = with_cp
         self.conv = nn.Conv2d(SIZE, 6, 1)
         self.norm = nn.Sequential(MODELS.get(norm)(6) if norm else nn.Identity())
         self.double()
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        return (torch.tanh(self.norm(self.conv(x))),)
+        def inner(x: Tensor) -> Tensor:
+            return torch.tanh(self.norm(self.conv(x)))
+
+        return (cp.checkpoint(inner, x) if self.with_cp else inner(x),)
 
 
 @MODELS.register_module(force=True)
@@ -100,6 +105,7 @@ WRAPPERS: dict[str, dict[str, Any]] = {
     'UPGrad on features': dict(
         type='AggregatorOptimWrapper', aggregator=dict(type='torchjd.UPGrad'), on='features'
     ),
+    'with_cp': dict(type='OptimWrapper'),
     'GradSplit': dict(type='GradSplitOptimWrapper', relations='none', modules=['conv']),
 }
 
@@ -107,7 +113,7 @@ WRAPPERS: dict[str, dict[str, Any]] = {
 def config(folder: Path, name: str, batch_size: int, **options: Any) -> Config:
     """In the first batch each rank has no sample for a task; in the second, rank 1 has none."""
     cfg = joint_config(folder, batch_size=batch_size, **options)
-    cfg.model.backbone.type = 'ToyNormedTrunk'
+    cfg.model.backbone.update(type='ToyNormedTrunk', with_cp=name == 'with_cp')
     for task in TASKS:
         cfg.model.tasks[task].type = 'ToyNormedTask'
     cfg.optim_wrapper.update(WRAPPERS[name])
