@@ -4,10 +4,19 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 from torch.utils import checkpoint as checkpointing
 
 Make = Callable[[], AbstractContextManager]
+
+# What updates running statistics, and where they are among its arguments.
+PLACES: dict[Callable, int] = {
+    functional.batch_norm: 1,
+    torch.batch_norm_gather_stats_with_counts: 3,  # of synchronised norms
+}
 
 # What makes the contexts that are active now, outermost first.
 _active: list[Make] = []
@@ -67,11 +76,27 @@ class _Again(AbstractContextManager):
 
     def __enter__(self) -> None:
         self.stack = ExitStack()
+        self.stack.enter_context(_StatisticsStay())
         for make in self.makes:
             self.stack.enter_context(make())
 
     def __exit__(self, *error: Any) -> bool | None:
         return self.stack.__exit__(*error)
+
+
+class _StatisticsStay(TorchFunctionMode):
+    """Within this context batch norms leave their running statistics, which have seen the batch."""
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        if func in PLACES:
+            place = PLACES[func]
+            copies = (None if each is None else each.clone() for each in args[place : place + 2])
+            args = (*args[:place], *copies, *args[place + 2 :])
+        elif func is Tensor.add_ and args[0].dtype == torch.int64 and not args[0].ndim:
+            return args[0]  # num_batches_tracked
+        return func(*args, **(kwargs or {}))
 
 
 def hides_parameters(loss: Tensor) -> bool:

@@ -35,6 +35,9 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], bool]] = {
     'GradSplit': (SPLIT, {}, False),
     'GradSplit, Eq. 4, UPGrad': (SPLIT | SUMMED | UPGRAD, {}, False),
     'UPGrad in turn': (AGGREGATOR, {}, False),
+    'batch norms': (dict(kind='OptimWrapper'), dict(norm_cfg=dict(type='BN')), False),
+    'GradSplit, batch norms': (SPLIT, dict(norm_cfg=dict(type='BN')), False),
+    'a trained norm a task': (dict(kind='OptimWrapper'), TASK_NORM | dict(norm_eval=False), False),
     'a norm a task, in turn': (dict(kind='MultiTaskOptimWrapper'), TASK_NORM, False),
     'joint': (dict(kind='MultiTaskOptimWrapper'), {}, True),
     # Several passes, whose parts are computed again after the last one.
