@@ -4,7 +4,6 @@ import json
 import os
 import runpy
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -129,12 +128,9 @@ def test_what_amtl_refers_to_is_needed_for_training_alone(
 
 
 def test_two_processes_on_the_cpu_equal_one_on_the_joined_batch(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(('127.0.0.1', 0))
-        port = free.getsockname()[1]
     result = call_script(
         ROOT / 'tools/dist_train.sh', write_config(tmp_path, batch_size=2), 2,
-        '--work-dir', tmp_path / 'two', '--cfg-options', 'log_level=INFO', PORT=str(port),
+        '--work-dir', tmp_path / 'two', '--cfg-options', 'log_level=INFO',
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert 'gloo' in result.stdout + result.stderr
@@ -256,3 +252,7 @@ def test_launchers_that_need_a_gpu_say_so(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(mmengine.runner.Runner, 'from_cfg', None)
     with pytest.raises(ValueError, match='--launcher slurm: without a GPU'):
         train(write_config(tmp_path), work_dir=tmp_path / 'run', launcher='slurm')
+    with pytest.raises(ValueError, match=r'sync_bn=.*need a GPU'):
+        options = dict(sync_bn='torch')
+        config = write_config(tmp_path)
+        train(config, work_dir=tmp_path / 'run', launcher='pytorch', cfg_options=options)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Test with several processes on this machine, one a GPU (or, without a GPU, on the CPU):
 #     tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of tools/test.py]
-# On several machines set NNODES, NODE_RANK, MASTER_ADDR and PORT.
+# They meet at a free port, or at PORT. On several machines set NNODES, NODE_RANK, MASTER_ADDR and PORT.
 set -euo pipefail
 if [ $# -lt 3 ]; then
     sed -n '2,4s/^# //p' "$0" >&2
@@ -11,10 +11,4 @@ TOOLS=$(dirname "$0")
 # Where make has made an environment, it comes first.
 PATH="$TOOLS/../.venv/bin:$PATH"
 
-exec python -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$3" \
-    "$TOOLS/test.py" "$1" "$2" --launcher pytorch "${@:4}"
+exec python -m mmgradsplit.cli.launch "$3" "$TOOLS/test.py" "$1" "$2" --launcher pytorch "${@:4}"

@@ -13,6 +13,9 @@ PATH="$TOOLS/../.venv/bin:$PATH"
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
 
+# Two jobs may share a machine: each has a port of its own.
+export MASTER_PORT="${MASTER_PORT:-$((20000 + RANDOM % 10000))}"
+
 # SRUN_ARGS is a list of arguments, so it is split at spaces.
 # shellcheck disable=SC2086
 exec srun --partition="$1" --job-name="$2" --gres="gpu:$GPUS_PER_NODE" --ntasks="$GPUS" \

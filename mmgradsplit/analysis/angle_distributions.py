@@ -114,7 +114,7 @@ def gradient_angles(
     picture = save_figure(draw_angles(found), Path(out, PICTURE))
     for module in names:
         console.print(angle_table({name: of[module] for name, of in found.items()}, module))
-    console.print(f'Numbers: {Path(out, FILE)}\nPicture: {picture}', soft_wrap=True)
+    console.print(f'Numbers: {Path(out, FILE)}\nPicture: {picture}', soft_wrap=True, markup=False)
     return found
 
 

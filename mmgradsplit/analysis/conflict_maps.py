@@ -109,7 +109,7 @@ def conflict_maps(
     )  # fmt: skip
     write_json(Path(out, FILE), content)
     picture = save_figure(draw_conflicts(rows, tasks), Path(out, PICTURE))
-    console.print(f'Numbers: {Path(out, FILE)}\nPicture: {picture}', soft_wrap=True)
+    console.print(f'Numbers: {Path(out, FILE)}\nPicture: {picture}', soft_wrap=True, markup=False)
     return rows
 
 

@@ -178,7 +178,7 @@ def start_processes(cfg: Config) -> bool:
         Whether the processes were connected here, by gloo.
 
     Raises:
-        ValueError: If the launcher is not PyTorch's.
+        ValueError: If the launcher is not PyTorch's, or norms are to be synchronised.
     """
     if cfg.launcher == 'none' or get_device() != 'cpu':
         return False
@@ -186,6 +186,11 @@ def start_processes(cfg: Config) -> bool:
         raise ValueError(
             f"--launcher {cfg.launcher}: without a GPU only 'pytorch' is supported, see "
             f'tools/dist_train.sh'
+        )
+    if cfg.get('sync_bn'):
+        raise ValueError(
+            f"sync_bn='{cfg.sync_bn}': synchronised norms need a GPU for each process, and there "
+            f'is none; set sync_bn=None'
         )
     cfg.model_wrapper_cfg['device_ids'] = None
     if not is_distributed():

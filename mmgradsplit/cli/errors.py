@@ -1,13 +1,25 @@
 """Errors on the command line: one sentence for a person, the traceback for who looks into it."""
 
 import logging
+import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 # What mmgradsplit, the toolboxes and Python raise about a file, a key or a value that was given.
 USER_ERRORS = (ArithmeticError, ImportError, KeyError, OSError, TypeError, ValueError)
+
+
+# What gloo, NCCL and torch say where another process does not answer any more.
+LOST = (
+    'Connection closed by peer',
+    'Connection reset by peer',
+    'Broken pipe',
+    'remote process',
+    'Timed out waiting',
+)
 
 
 @contextmanager
@@ -17,6 +29,9 @@ def one_sentence(debug: bool = False) -> Iterator[None]:
     Nothing is lost: where a run has a log file by then, the traceback goes there, and the second
     line says so. Any other error, such as a bug or a lack of memory, passes with its traceback.
 
+    Of several processes each says which one it is, and one that ends because another has ended
+    says that alone.
+
     Args:
         debug: Let every error pass.
 
@@ -25,18 +40,47 @@ def one_sentence(debug: bool = False) -> Iterator[None]:
     """
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         if debug:
             raise
-        print('\nStopped.', file=sys.stderr)
+        rank = _rank()
+        if rank is not None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # torchrun sends it once more
+        if not rank:
+            print(f'\nStopped. {stopped}'.rstrip(), file=sys.stderr)
         raise SystemExit(130) from None
-    except USER_ERRORS as error:
-        if debug:
+    except Exception as error:
+        rank = _rank()
+        lost = rank is not None and any(text in str(error) for text in LOST)
+        if rank is not None and not lost:
+            _record(error)
+        if debug or not (lost or isinstance(error, USER_ERRORS)):
             raise
         file = _write_to_log(traceback.format_exc())
         where = f'the traceback is in {file}' if file else '--debug shows the traceback'
-        print(f'error: {_sentence(error)}\n({where})', file=sys.stderr)
+        if lost:
+            print(f'rank {rank} ends, as another process has ended ({where})', file=sys.stderr)
+        else:
+            name = 'error' if rank is None else f'error (rank {rank})'
+            print(f'{name}: {_sentence(error)}\n({where})', file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _rank() -> int | None:
+    """The number of this process among several, or None."""
+    several = int(os.environ.get('WORLD_SIZE', 1)) > 1
+    return int(os.environ.get('RANK', 0)) if several else None
+
+
+def _record(error: Exception) -> None:
+    """Leave an error where torchrun looks for it, and so knows which process was the first."""
+    from torch.distributed.elastic.multiprocessing.errors import record
+
+    def fail() -> None:
+        raise RuntimeError(f'{type(error).__name__}: {_sentence(error)}')
+
+    with suppress(RuntimeError):
+        record(fail)()
 
 
 def _sentence(error: Exception) -> str:

@@ -37,14 +37,17 @@ def run(args: argparse.Namespace) -> None:
 
     from mmgradsplit.apis import stop_processes, train
 
-    train(
-        args.config,
-        work_dir=args.work_dir,
-        resume=args.resume,
-        amp=args.amp,
-        validate=not args.no_validate,
-        cfg_options=args.cfg_options,
-        launcher=args.launcher,
-        method=args.method,
-    )
+    try:
+        train(
+            args.config,
+            work_dir=args.work_dir,
+            resume=args.resume,
+            amp=args.amp,
+            validate=not args.no_validate,
+            cfg_options=args.cfg_options,
+            launcher=args.launcher,
+            method=args.method,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt('--resume goes on from the newest checkpoint.') from None
     stop_processes()

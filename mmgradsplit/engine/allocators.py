@@ -18,9 +18,11 @@ class Allocator:
 
     Attributes:
         gap: Iterations after which a batch comes again; None if it does not.
+        partial: Whether an annotated sample may be left to some of its tasks alone.
     """
 
     gap: int | None = None
+    partial = True
 
     def check(self, tasks: Sequence[str]) -> None:
         """Check the options against the tasks of the model.
@@ -51,6 +53,8 @@ class Allocator:
 @ALLOCATORS.register_module()
 class FullTask(Allocator):
     """Every sample is supervised by all tasks that it is annotated for (STA, section 3.1)."""
+
+    partial = False
 
     def __call__(
         self, annotated: NDArray[np.bool_], rng: np.random.Generator

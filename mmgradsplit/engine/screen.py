@@ -4,10 +4,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from mmgradsplit.utils import CONFIG_JSON, write_json
 from mmgradsplit.utils.mmengine_private import silence_print_log
 
 # How messages of the log begin that are for the log file alone, each with the reason.
@@ -59,6 +62,14 @@ class ScreenRunner(Runner):
             if handler.level > logging.DEBUG:
                 handler.addFilter(for_the_screen)
         return logger
+
+    def dump_config(self) -> None:
+        """Write the config to the work dir, and as JSON beside the log, where it can be read."""
+        super().dump_config()
+        if is_main_process():
+            file = Path(self.log_dir, 'vis_data', CONFIG_JSON)
+            # What JSON does not know, such as a class, is there as text, or not at all.
+            write_json(file, self.cfg.to_dict(), default=str, skipkeys=True)
 
 
 def for_the_screen(record: logging.LogRecord) -> bool:

@@ -21,6 +21,7 @@ from mmgradsplit.registry import MODELS
 from mmgradsplit.utils.mmengine_private import forget_failed_init, unknown_type
 
 from .batches import preprocess
+from .exchanges import Exchanges
 from .shared_backbone import BackbonePass, SharedBackbone
 from .task_losses import (
     ComputesTaskLosses,
@@ -104,6 +105,7 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
         self.backbone = MODELS.build(backbone)
         self.tasks = built
         self.backbone_pass = BackbonePass(self.backbone)
+        self.exchanges = Exchanges('tasks.')
         for name, task in built.items():
             task.backbone.link(self.backbone_pass, name)
         for norm in self._task_norms():

@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmgradsplit.registry import MODELS
+from mmgradsplit.utils import also_recomputed
 
 
 class BackbonePass:
@@ -20,8 +21,9 @@ class BackbonePass:
         backbone: The shared backbone.
 
     Attributes:
-        task: The task of the latest pass, which modules that differ by task read. It stays until
-            the next pass: activation checkpointing runs parts of a pass again in the backward.
+        task: The task of the latest pass, which modules that differ by task read. Where activation
+            checkpointing runs parts of an earlier pass again, in the backward pass, it is that of
+            the earlier one.
     """
 
     def __init__(self, backbone: nn.Module) -> None:
@@ -35,7 +37,16 @@ class BackbonePass:
         if inputs is self._inputs:
             return self._features
         self.task = task
-        return self.backbone(inputs)
+        with also_recomputed(lambda: self._as_of(task)):
+            return self.backbone(inputs)
+
+    @contextmanager
+    def _as_of(self, task: str) -> Iterator[None]:
+        later, self.task = self.task, task
+        try:
+            yield
+        finally:
+            self.task = later
 
     @contextmanager
     def hand_out(self, inputs: torch.Tensor, features: Any) -> Iterator[None]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mmgradsplit.registry import MODELS
 
 from .batches import AllocationPreprocessor, take
+from .exchanges import Exchanges
 from .task_losses import ComputesTaskLosses, TaskLosses, mean_of_ranks
 
 TASKS = ('det', 'mask')
@@ -155,6 +156,7 @@ class STAMaskRCNN(ComputesTaskLosses, MaskRCNN):
                 'model.roi_head: boxes and masks of different images cannot share RoI features; '
                 'set mask_roi_extractor'
             )
+        self.exchanges = Exchanges('rpn_head.', 'roi_head.', norms=False)
         self.data_preprocessor: nn.Module = AllocationPreprocessor(self.data_preprocessor)
 
     def forward(

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from mmgradsplit.functional import uniform_loss
 from mmgradsplit.registry import MODEL_WRAPPERS
-from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils import also_recomputed, hides_parameters, non_reentrant, unwrapped
 
 from .batches import take
+from .exchanges import Exchanges, without_statistics
 
 
 class TaskLosses(NamedTuple):
@@ -50,8 +51,11 @@ def take_step(network: nn.Module, data: dict, optim_wrapper: OptimWrapper) -> Ta
     bare = unwrapped(network)
     with optim_wrapper.optim_context(network):
         data = bare.data_preprocessor(data, True)
-        outputs = network(**data, mode='loss')
+        with non_reentrant():
+            outputs = network(**data, mode='loss')
     losses, logs = bare.task_losses(outputs, data)
+    if isinstance(network, MultiTaskDistributedDataParallel):
+        network.check_graph(losses)
     update = getattr(optim_wrapper, 'update_tasks', None)
     if update is not None:
         return TaskLosses(losses, {**logs, **update(losses)})
@@ -67,10 +71,12 @@ class ComputesTaskLosses:
 
     Attributes:
         loss_weights: ``lambda_t`` by task of the uniform weighting, for those that are not 1.
+        exchanges: What the tasks exchange between ranks in the forward pass.
     """
 
     loss_weights: Mapping[str, float] = MappingProxyType({})
     data_preprocessor: nn.Module
+    exchanges: Exchanges
 
     def task_losses(self, outputs: Any, data: Mapping[str, Any]) -> TaskLosses:
         """The task losses of what ``forward`` returned for ``'loss'``.
@@ -88,7 +94,9 @@ class ComputesTaskLosses:
             batch: A batch of the dataloader, with ``task`` or ``allocation``; it is used up.
         """
         data = self.data_preprocessor(batch, True)
-        return self.task_losses(self(**data, mode='loss'), data)  # type: ignore[operator]
+        with non_reentrant():
+            outputs = self(**data, mode='loss')  # type: ignore[operator]
+        return self.task_losses(outputs, data)
 
     def train_step(self, data: dict[str, Any], optim_wrapper: OptimWrapper) -> dict[str, Any]:
         """A training step, see :func:`take_step`.
@@ -114,6 +122,28 @@ class MultiTaskDistributedDataParallel(MMDistributedDataParallel):
 
     def __init__(self, module: nn.Module, **kwargs: Any) -> None:
         super().__init__(module=module, **kwargs)
+        self._checked: set[tuple[str, ...]] = set()
+
+    def check_graph(self, losses: Mapping[str, Tensor]) -> None:
+        """Look for parameters that are hidden from it, in the first step of each kind.
+
+        Args:
+            losses: The task losses of a step, with their graph.
+
+        Raises:
+            ValueError: In place of torch's error in the backward pass.
+        """
+        tasks = tuple(losses)
+        if not self.find_unused_parameters or tasks in self._checked:
+            return
+        if any(hides_parameters(loss) for loss in losses.values()):
+            raise ValueError(
+                f'model: a part that the tasks {list(tasks)} use computes activations again in the '
+                f"backward pass by torch's reentrant checkpointing, which several processes with "
+                f'find_unused_parameters=True cannot do; set with_cp=False in that part (such as '
+                f"mmdet's HRFPN), or remove the config's key activation_checkpointing"
+            )
+        self._checked.add(tasks)
 
     def train_step(self, data: dict, optim_wrapper: OptimWrapper) -> dict[str, Any]:
         """A training step, as :func:`take_step` does it; mmengine's, if there are no task losses.
@@ -148,22 +178,34 @@ def supervised_losses(
             alone.
     """
     column = {task: index for index, task in enumerate(model.tasks)}
+    # Tasks with a sample on another rank, where that matters: all ranks run their parts together.
+    elsewhere = [
+        task
+        for task in model.tasks
+        if counts is not None and get_world_size() > 1 and counts[column[task]]
+    ]
     losses: dict[str, Tensor] = {}
     logs: dict[str, Any] = {}
     nothing = inputs.new_zeros(())
     for group in model.passes:
         rows = np.flatnonzero(allocation[:, [column[task] for task in group]].any(1))
-        if not len(rows):
-            if get_world_size() == 1:
-                continue
+        if len(rows):
+            images = take(inputs, rows)
+            features = model.backbone_pass(images, group[0])
+        elif set(group).isdisjoint(elsewhere):
+            continue
+        else:
             rows = np.arange(1)
-        images = take(inputs, rows)
-        features = model.backbone_pass(images, group[0])
-        if get_world_size() > 1:
+            images = take(inputs, rows)
+            with also_recomputed(lambda: without_statistics(model.backbone)):
+                features = model.backbone_pass(images, group[0])
+        if elsewhere:
             nothing = nothing + 0 * sum(part.sum() for part in _parts(features))
         for task in group:
             own = np.flatnonzero(allocation[rows, column[task]])
             if not len(own):
+                if task in elsewhere:
+                    losses[task] = model.exchanges.idle(model, task, nothing)
                 continue
             part = take(images, own)
             with model.backbone_pass.hand_out(part, take(features, own)):

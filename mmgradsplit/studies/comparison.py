@@ -4,8 +4,9 @@ import json
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import permutations
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from mmengine.config import Config
@@ -13,7 +14,7 @@ from rich.markup import escape
 
 from mmgradsplit.functional import acc_mtl, delta_m
 from mmgradsplit.utils import write_json
-from mmgradsplit.utils.tables import TextTable
+from mmgradsplit.utils.tables import TextTable, mean_of, spread_of
 from mmgradsplit.visualization import draw_comparison, save_figure
 
 from .comparison_plan import Plan, make_plan
@@ -80,16 +81,17 @@ def compare_methods(
     with study.owned(plan.contents()):
         together, left_out = plan.of_methods(dict.fromkeys(plan.accuracies, 100.0))
         for method, why in left_out.items():
-            study.console.print(f'[red]{method} is left out:[/red] {escape(why)}')
+            study.console.print(f'[red]{escape(method)} is left out:[/red] {escape(why)}')
         failed = study.attempt(alone, others=together)
         study.raise_failed(_not_diverged(failed), len(alone))
-        measured = _measured(alone, root)
+        measured = _measured(alone, failed, root)
         single_task = _means(measured, [*plan.metrics, *plan.accuracies], root)
         fixed = _fix(root, {name: single_task[name] for name in plan.accuracies})
         together, _ = plan.of_methods(fixed)
         failed = study.attempt(together, others=alone)
-        measured |= _measured(together, root)
+        measured |= _measured(together, failed, root)
         rows = _rows(plan, single_task, measured, failed, left_out)
+        _find_alike(rows, [training for training in together if training not in failed], root)
         content = dict(
             metrics={
                 name: dict(single_task=single_task[name], lower_is_better=name in plan.lower)
@@ -98,6 +100,7 @@ def compare_methods(
             summary={row.name: row.summary() for row in rows},
             delta_m={row.name: {s: of[DELTA] for s, of in row.metrics.items()} for row in rows},
             problems={row.name: row.problems for row in rows if row.problems},
+            same_weights={row.name: row.alike for row in rows if row.alike},
             left_out=left_out,
             runs={name: {s: _finite(of) for s, of in by.items()} for name, by in measured.items()},
             references=fixed or None,
@@ -109,7 +112,8 @@ def compare_methods(
         _write(root, rows, content, table)
     table.show(study.console)
     path = root / FILE
-    study.console.print(f'{SPREAD}\nComparison: {path}\nPicture: {root / PICTURE}', soft_wrap=True)
+    places = f'{SPREAD}\nComparison: {path}\nPicture: {root / PICTURE}'
+    study.console.print(places, soft_wrap=True, markup=False)
     study.raise_failed(_not_diverged(failed), len(together))
     return path
 
@@ -123,12 +127,14 @@ class MethodRow:
         seeds: The seeds it was to be trained with.
         metrics: The metrics of the trainings that came to an end with finite ones, by seed.
         problems: What became of the others, by seed: ``'diverged'``, ``'failed'``, …
+        alike: Seeds with which another method ends in the same weights, by its name.
     """
 
     name: str
     seeds: Sequence[int]
     metrics: dict[int, dict[str, float]] = field(default_factory=dict)
     problems: dict[int, str] = field(default_factory=dict)
+    alike: dict[str, list[int]] = field(default_factory=dict)
 
     def add(
         self,
@@ -149,7 +155,11 @@ class MethodRow:
         if not all(map(math.isfinite, named.values())):
             self.problems[seed] = DIVERGED
             return
-        sums = {ACC: acc_mtl(named, lower), DELTA: delta_m(named, single_task, lower)}
+        try:
+            sums = {ACC: acc_mtl(named, lower), DELTA: delta_m(named, single_task, lower)}
+        except ArithmeticError:  # a value beyond all
+            self.problems[seed] = DIVERGED
+            return
         self.metrics[seed] = {**metrics, **sums}
 
     @property
@@ -160,12 +170,13 @@ class MethodRow:
     @property
     def state(self) -> str:
         """What is wrong, in words; nothing where all is well."""
-        kinds = dict.fromkeys(self.problems.values())
-        if len(kinds) == 1 and len(self.problems) == len(self.seeds):
-            return next(iter(kinds))
+        found: dict[str, list[int]] = {}
+        for seed, kind in self.problems.items():
+            found.setdefault(kind, []).append(seed)
+        found |= {f'same weights as {name}': seeds for name, seeds in self.alike.items()}
         return ', '.join(
-            f'{kind}: seed {" ".join(str(s) for s, of in self.problems.items() if of == kind)}'
-            for kind in kinds
+            kind if len(seeds) == len(self.seeds) else f'{kind}: seed {" ".join(map(str, seeds))}'
+            for kind, seeds in found.items()
         )
 
     def values(self, column: str) -> list[float]:
@@ -177,7 +188,7 @@ class MethodRow:
         columns = dict.fromkeys(name for metrics in self.metrics.values() for name in metrics)
         found = {name: list(filter(math.isfinite, self.values(name))) for name in columns}
         return {
-            name: dict(mean=mean(of), std=stdev(of) if len(of) > 1 else None)
+            name: dict(mean=mean_of(of), std=spread_of(of) if len(of) > 1 else None)
             for name, of in found.items()
             if of
         }
@@ -187,14 +198,29 @@ def _not_diverged(failed: Mapping[Training, Failure]) -> dict[Training, Failure]
     return {training: failure for training, failure in failed.items() if not failure.diverged}
 
 
-def _measured(trainings: Sequence[Training], root: Path) -> dict[str, dict[int, dict[str, float]]]:
+def _find_alike(rows: Sequence[MethodRow], trainings: Sequence[Training], root: Path) -> None:
+    """Note which methods end in weights that are equal bit for bit: they trained alike."""
+    by_name = {row.name: row for row in rows}
+    groups: dict[tuple[int, str], list[str]] = {}
+    for training in trainings:
+        weights = training.weights(root)
+        if weights is not None:
+            groups.setdefault((training.seed, weights), []).append(training.name)
+    for (seed, _), names in groups.items():
+        for one, other in permutations(names, 2):
+            by_name[one].alike.setdefault(other, []).append(seed)
+
+
+def _measured(
+    trainings: Sequence[Training], failed: Collection[Training], root: Path
+) -> dict[str, dict[int, dict[str, float]]]:
     """The tasks' metrics of trainings, by name and seed; without a result there are none.
 
     Their sums are left out: they are relative to the config's references.
     """
     found: dict[str, dict[int, dict[str, float]]] = {}
     for training in trainings:
-        result = training.result(root) or {}
+        result = {} if training in failed else training.result(root) or {}
         metrics = {name: value for name, value in result.items() if '/' in name}
         found.setdefault(training.name, {})[training.seed] = metrics
     return found

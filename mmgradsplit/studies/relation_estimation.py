@@ -111,7 +111,8 @@ def estimate_relations(
     study.console.print(
         relation_table(mean, mask, tasks, threshold, spread, unsettled).for_terminal()
     )
-    study.console.print(f'Relations: {root / FILE}\nHeat map: {root / PICTURE}', soft_wrap=True)
+    places = f'Relations: {root / FILE}\nHeat map: {root / PICTURE}'
+    study.console.print(places, soft_wrap=True, markup=False)
     return root / FILE
 
 

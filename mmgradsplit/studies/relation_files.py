@@ -57,7 +57,7 @@ def sweep_thresholds(
     )
     if out is not None:
         save_figure(draw_masks(masks, names), Path(out))
-        console.print(f'Picture: {out}', soft_wrap=True)
+        console.print(f'Picture: {out}', soft_wrap=True, markup=False)
     return masks
 
 
@@ -105,7 +105,7 @@ def compare_relations(
     table = TextTable(
         ['relation', *headings, 'agree'], rows, ['relation'], title='Relations; ↓ negative'
     )
-    console.print(f'first: {files[0]}\nsecond: {files[1]}', soft_wrap=True)
+    console.print(f'first: {files[0]}\nsecond: {files[1]}', soft_wrap=True, markup=False)
     console.print(table.for_terminal())
     console.print(
         f'The masks agree on {agreement.same} of {agreement.pairs} relations '
@@ -127,7 +127,7 @@ def tasks_of(relations: str | Path) -> list[str]:
     try:
         names = list(mmengine.load(relations, file_format='json')['relations'])
         return list(dict.fromkeys(itertools.chain(*(name.split(' -> ') for name in names))))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"'{relations}' is no relations file, whose key 'relations' has a number for each "
             f'"t\' -> t": {error!r}'

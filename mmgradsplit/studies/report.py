@@ -11,10 +11,11 @@ from rich.markup import escape
 
 from mmgradsplit.analysis.complexity import measure_complexity
 from mmgradsplit.registry import REPORT_COLUMNS
+from mmgradsplit.utils.mmengine_private import networks_alone
 from mmgradsplit.visualization import Plot, draw_curves, save_figure
 
 from .measured import lower_is_better
-from .report_runs import FACTORS, Run, find_runs, read_run, task_of
+from .report_runs import FACTORS, Run, find_runs, printable, read_run, task_of
 from .report_table import RunRow, build_table, group, sum_up, write_csv
 from .rows import DELTA, FINISHED
 
@@ -55,15 +56,18 @@ def report(
         raise FileNotFoundError('no run to report on: ' + '; '.join(problems))
     relative_to, lower = _references(references)
     lower = lower.union(*(lower_is_better(run.cfg) for run in runs))
-    for run in runs:
-        if relative_to:
-            sum_up(run, relative_to, lower)
+    if relative_to:
+        for run in runs:
+            try:
+                sum_up(run, relative_to, lower)
+            except (ArithmeticError, ValueError) as error:
+                problems.append(f"No delta_m of '{run.folder}': {error}")
     rows = group(runs)
     with console.status('Counting parameters and multiply-accumulates ...'):
         problems += [problem for row in rows for problem in _set_extra(row)]
     notes = [SPREAD] if any(len(row.runs) > 1 for row in rows) else []
     notes += _about_delta_m(runs, relative_to, lower)
-    notes += problems
+    notes += map(printable, problems)
     table = build_table(rows)
     table.show(console)
     for note in notes:
@@ -72,10 +76,16 @@ def report(
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         write_csv(rows, folder / 'report.csv')
-        save_figure(draw_curves(_plots(rows)), folder / 'curves.png')
-        text = '\n\n'.join([table.markdown(), *notes, '![losses, metrics and weights](curves.png)'])
+        try:
+            save_figure(draw_curves(_plots(rows)), folder / 'curves.png')
+            picture = '![losses, metrics and weights](curves.png)'
+        except Exception as error:  # whatever matplotlib makes of the values
+            picture = f'No curves: {printable(str(error))}.'
+            console.print(escape(picture), soft_wrap=True)
+        text = '\n\n'.join([table.markdown(), *notes, picture])
         (folder / 'report.md').write_text(text + '\n', encoding='utf-8')
-        console.print(f'Written: report.md, report.csv and curves.png in {folder}', soft_wrap=True)
+        written = f'Written: report.md, report.csv and curves.png in {printable(out)}'
+        console.print(escape(written), soft_wrap=True)
     return rows
 
 
@@ -85,20 +95,20 @@ def _read(work_dirs: Sequence[str | Path]) -> tuple[list[Run], list[str]]:
     for work_dir in work_dirs:
         try:
             folders += find_runs(work_dir)
-        except FileNotFoundError as error:
+        except OSError as error:
             problems.append(f'Left out: {error}')
     for folder in dict.fromkeys(folders):
         try:
             runs.append(read_run(folder))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problems.append(f"Left out: '{folder}', {error!r}")
+        except ValueError as error:
+            problems.append(f'Left out: {error}')
     return runs, problems
 
 
 @REPORT_COLUMNS.register_module()
 def complexity(row: RunRow) -> dict[str, list[float]]:
     """``#Param (M)`` and ``#FLOPs (G)`` of the network that the runs of a row have trained."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), networks_alone():
         warnings.simplefilter('ignore')  # the toolboxes', of their own defaults
         cost = measure_complexity(row.runs[0].cfg)
     return {PARAMETERS: [cost.parameters[''] / 1e6], FLOPS: [cost.macs[''] / 1e9]}
@@ -109,7 +119,7 @@ def _set_extra(row: RunRow) -> list[str]:
     problems = []
     try:
         import_modules_from_strings(**row.runs[0].cfg.get('custom_imports', dict(imports=[])))
-    except ImportError as error:
+    except Exception as error:  # whatever a module does, or the config holds
         problems.append(f"custom_imports of '{row.name}': {error}")
     for name, column in REPORT_COLUMNS.module_dict.items():
         try:

@@ -16,6 +16,7 @@ from mmgradsplit.functional import by_task
 
 from .measured import references_of
 from .rows import ACC, DELTA, FINISHED
+from .run_config import read_config
 
 LOGS = '*/vis_data/scalars.json'
 SEED_FOLDER, STAMP_FOLDER = re.compile(r'seed_\d+'), re.compile(r'\d{8}_\d{6}')
@@ -23,6 +24,10 @@ SEED_FOLDER, STAMP_FOLDER = re.compile(r'seed_\d+'), re.compile(r'\d{8}_\d{6}')
 FACTORS = ('weight', 'aggregator')
 # Keys of a validation's log line that are no metrics.
 NO_METRICS = ('step', 'time', 'data_time')
+# What of a config does not change what is trained.
+BESIDES = ('work_dir', 'experiment_name', 'launcher', 'randomness', 'resume')
+# Iterations that no training has.
+MOST = 10**12
 
 Curve = dict[int, float]
 """Values by iteration, in ascending order."""
@@ -44,6 +49,7 @@ class Run:
         weights: Weights of the tasks, ``weight/task``, and of their gradients, ``aggregator/task``.
         seconds: Median time of an iteration in the log, in s, or None without a log line.
         state: ``finished``, or what is wrong, in words.
+        content: What of its config decides what is trained, but for the seed, as text.
     """
 
     folder: Path
@@ -57,11 +63,13 @@ class Run:
     weights: dict[str, Curve] = field(default_factory=dict)
     seconds: float | None = None
     state: str = FINISHED
+    content: str = ''
 
     @property
     def references(self) -> dict[str, dict[str, Any]]:
         """The config's single-task references: ``value`` and ``lower_is_better`` of each metric."""
-        return references_of(self.cfg)
+        found = references_of(self.cfg)
+        return {name: dict(of, value=_number(of['value'])) for name, of in found.items()}
 
     @property
     def main_metrics(self) -> list[str]:
@@ -100,16 +108,25 @@ def find_runs(folder: str | Path) -> list[Path]:
 
 
 def read_run(folder: Path) -> Run:
-    """Read one work dir.
+    """Read one work dir, of which nothing is executed.
 
     Raises:
         ValueError: If a file is missing or damaged.
     """
+    try:
+        run = _read(folder)
+        # What is made of them later fails here, where it costs this run alone.
+        run.content = _content(run.cfg)
+        dict(references=run.references, metrics=run.main_metrics)
+    except Exception as error:  # whatever the files hold
+        what = str(error) if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"the run in '{folder}' cannot be read: {what[:300]}") from error
+    return run
+
+
+def _read(folder: Path) -> Run:
     logs = sorted(folder.glob(LOGS))
-    file = logs[-1].with_name('config.py')
-    if not file.is_file():
-        raise ValueError(f"'{file}' is missing, so it is not known what was trained")
-    cfg = Config.fromfile(file, import_custom_modules=False, format_python_code=False)
+    cfg = read_config(logs[-1].parent)
     summary, result = _json(folder / 'summary.json'), _json(folder / 'result.json')
     losses: dict[str, Curve] = {}
     weights: dict[str, Curve] = {}
@@ -119,7 +136,7 @@ def read_run(folder: Path) -> Run:
     by_epoch = cfg.get('default_hooks', {}).get('logger', {}).get('log_metric_by_epoch', True)
     for line in _lines(logs):
         if 'iter' in line:  # of training
-            last = int(line['iter'])
+            last = _count(line['iter'])
             if 'time' in line:
                 seconds.append(float(line['time']))
             for name, value in line.items():
@@ -128,7 +145,7 @@ def read_run(folder: Path) -> Run:
                 elif name.partition('/')[0] in FACTORS:
                     weights.setdefault(name, {})[last] = _number(value)
         else:
-            epoch = int(line['step']) if by_epoch else epoch
+            epoch = _count(line['step']) if by_epoch else epoch
             iteration = epoch * per_epoch if by_epoch and per_epoch else last
             for name, value in line.items():
                 if name not in NO_METRICS:
@@ -136,7 +153,7 @@ def read_run(folder: Path) -> Run:
     losses, weights, history = map(_in_order, (losses, weights, history))
     trained = result.get('metrics') or summary.get('trained')
     metrics = trained or {n: list(c.values())[-1] for n, c in history.items() if max(c) > 0}
-    config_name = summary.get('config') or next((p.name for p in folder.glob('*.py')), file.name)
+    config_name = summary.get('config') or next((p.name for p in folder.glob('*.py')), 'config')
     seed = (cfg.get('randomness') or {}).get('seed')
     run = Run(
         folder=folder,
@@ -181,17 +198,32 @@ def _in_order(curves: Mapping[str, Curve]) -> dict[str, Curve]:
     return {name: dict(sorted(curve.items())) for name, curve in curves.items()}
 
 
+def _content(cfg: Config) -> str:
+    content = {key: value for key, value in cfg.to_dict().items() if key not in BESIDES}
+    content['randomness'] = {k: v for k, v in (cfg.get('randomness') or {}).items() if k != 'seed'}
+    if cfg.get('resume'):
+        content.pop('load_from', None)  # its own checkpoint
+    return json.dumps(content, sort_keys=True, default=str)
+
+
 def _name(folder: Path, config_name: str) -> str:
     folder = folder.resolve()
     if SEED_FOLDER.fullmatch(folder.name):
-        return folder.parent.name
-    return config_name if STAMP_FOLDER.fullmatch(folder.name) else folder.name
+        return printable(folder.parent.name)
+    return printable(config_name if STAMP_FOLDER.fullmatch(folder.name) else folder.name)
+
+
+def printable(text: str | Path) -> str:
+    """A text, or path, without what a terminal or a table would obey, such as line ends."""
+    return ''.join(letter if letter.isprintable() else '\ufffd' for letter in str(text))
 
 
 def _lines(logs: Sequence[Path]) -> Iterator[dict[str, Any]]:
     """Lines of the logs; a run that is resumed begins another log."""
     for path in logs:
-        lines = path.read_text().splitlines()
+        if not path.is_file():
+            raise ValueError(f"'{path}' is no file")
+        lines = path.read_text(encoding='utf-8').splitlines()
         for number, text in enumerate(lines, 1):
             try:
                 line = json.loads(text)
@@ -199,6 +231,8 @@ def _lines(logs: Sequence[Path]) -> Iterator[dict[str, Any]]:
                 if number == len(lines):
                     continue  # the run was killed, or is, while it wrote this line
                 raise ValueError(f"line {number} of '{path}' is no JSON: {error}") from error
+            if not isinstance(line, dict):
+                raise ValueError(f"line {number} of '{path}' is no JSON object")
             yield line
 
 
@@ -213,6 +247,14 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"'{path}' holds no JSON object")
     return content
+
+
+def _count(value: Any) -> int:
+    """A number of iterations or epochs."""
+    number = int(value)
+    if not 0 <= number <= MOST:
+        raise ValueError(f'a log with the iteration or epoch {value!r}')
+    return number
 
 
 def _number(value: Any) -> float:

@@ -1,20 +1,15 @@
 """The table of finished runs: runs that differ in their seed alone are one row, mean and spread."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, stdev
 
 from mmgradsplit.functional import acc_mtl, delta_m
-from mmgradsplit.utils.tables import TextTable
+from mmgradsplit.utils.tables import TextTable, mean_of, spread_of
 
-from .report_runs import Run, task_of
+from .report_runs import Run, printable, task_of
 from .rows import ACC, DELTA, FINISHED, SECONDS, spread_table
-
-# What of a config does not change what is trained.
-BESIDES = ('work_dir', 'experiment_name', 'launcher', 'randomness', 'resume')
 
 
 @dataclass
@@ -67,13 +62,12 @@ def group(runs: Sequence[Run]) -> list[RunRow]:
     """
     rows: list[tuple[str, list[Run]]] = []
     for run in runs:
-        content = _content(run)
         for other, same in rows:
-            if content == other and run.seed not in [r.seed for r in same]:
+            if run.content == other and run.seed not in [r.seed for r in same]:
                 same.append(run)
                 break
         else:
-            rows.append((content, [run]))
+            rows.append((run.content, [run]))
     named = []
     for _, same in rows:
         names = {run.name for run in same}
@@ -81,16 +75,8 @@ def group(runs: Sequence[Run]) -> list[RunRow]:
     taken = [row.name for row in named]
     for row in named:
         if taken.count(row.name) > 1:
-            row.name = str(row.runs[0].folder)
+            row.name = printable(row.runs[0].folder)
     return named
-
-
-def _content(run: Run) -> str:
-    cfg = {key: value for key, value in run.cfg.to_dict().items() if key not in BESIDES}
-    cfg['randomness'] = {k: v for k, v in (run.cfg.get('randomness') or {}).items() if k != 'seed'}
-    if run.cfg.get('resume'):
-        cfg.pop('load_from', None)  # its own checkpoint
-    return json.dumps(cfg, sort_keys=True, default=str)
 
 
 def sum_up(run: Run, references: Mapping[str, float], lower_is_better: Iterable[str]) -> None:
@@ -131,7 +117,7 @@ def write_csv(rows: Sequence[RunRow], path: Path) -> None:
     for row in rows:
         seeds = ' '.join(str(run.seed) for run in row.counted)
         values = [row.values(name) for name in columns]
-        means = [str(mean(of)) if of else '' for of in values]
-        spreads = [str(stdev(of)) if len(of) > 1 else '' for of in values]
+        means = [str(mean_of(of)) if of else '' for of in values]
+        spreads = [str(spread_of(of)) if len(of) > 1 else '' for of in values]
         lines.append([row.name, row.state, seeds, *means, *spreads])
     path.write_text(TextTable(headings, lines).comma_separated(), encoding='utf-8')

@@ -32,7 +32,7 @@ def train_seeds(
     Raises:
         ValueError: If two configs have the same name, or the folder is of other configs.
         BlockingIOError: If another process works in the folder.
-        RuntimeError: If trainings failed; what was finished stays.
+        RuntimeError: If trainings failed, after the table of the others.
     """
     study = Study(out, repeat, **options)
     every = [study.prepare(config) for config in configs]
@@ -49,9 +49,12 @@ def train_seeds(
         Training(name, seed, cfg) for name, cfg in prepared.items() for seed in study.seeds(cfg)
     ]
     with study.owned({name: config_content(cfg) for name, cfg in prepared.items()}):
-        results = study.run(trainings)
-    metrics = {name: [results[t] for t in trainings if t.name == name] for name in names}
+        failed = study.attempt(trainings)
+        finished = [training for training in trainings if training not in failed]
+        results = {training: training.result(study.root) or {} for training in finished}
+    metrics = {name: [results[t] for t in finished if t.name == name] for name in names}
     seeds_table(metrics).show(study.console)
+    study.raise_failed(failed, len(trainings))
     return metrics
 
 

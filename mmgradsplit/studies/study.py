@@ -12,6 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from mmengine.config import Config
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mmgradsplit.apis.preparation import prepare, use_mixed_precision
@@ -134,12 +135,12 @@ class Study:
         Returns:
             Why those that failed did.
         """
-        waiting = [t for t in trainings if t.result(self.root) is None]
-        finished = len(trainings) - len(waiting)
+        failed: dict[Training, Failure] = {}
+        waiting = [t for t in trainings if self._metrics(t, failed) is None and t not in failed]
+        finished = len(trainings) - len(waiting) - len(failed)
         if finished:
             self.console.print(f'{finished} of {len(trainings)} are finished already.')
         running: dict[Training, tuple[subprocess.Popen, str | None, float]] = {}
-        failed: dict[Training, Failure] = {}
         progress = Progress(
             TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
             TextColumn('steps, left:'), TimeRemainingColumn(),
@@ -150,7 +151,8 @@ class Study:
 
         def show() -> None:
             done = elsewhere + sum(t.done(self.root) for t in trainings)
-            progress.update(bar, completed=done, description=', '.join(t.name for t in running))
+            names = escape(', '.join(t.name for t in running))
+            progress.update(bar, completed=done, description=names)
 
         with progress:
             try:
@@ -166,13 +168,13 @@ class Study:
                         if process.poll() is None:
                             continue
                         del running[training]
-                        metrics = training.result(self.root)
+                        metrics, title = self._metrics(training, failed), escape(training.title)
                         if metrics is None:
-                            failed[training] = training.failure(self.root)
-                            self.console.print(f'[red]{training.title}: failed[/red]')
+                            failed.setdefault(training, training.failure(self.root))
+                            self.console.print(f'[red]{title}: failed[/red]')
                         else:
                             minutes = f'{(time.monotonic() - begin) / 60:.1f} min'
-                            self.console.print(f'{training.title}: {_text(metrics)} ({minutes})')
+                            self.console.print(f'{title}: {_text(metrics)} ({minutes})')
                 show()
             finally:
                 for process, _, _ in running.values():
@@ -181,12 +183,25 @@ class Study:
                     process.wait()
         return failed
 
+    def _metrics(
+        self, training: Training, failed: dict[Training, Failure]
+    ) -> dict[str, float] | None:
+        """Metrics of a training, or None; one whose result is damaged has failed."""
+        try:
+            return training.result(self.root)
+        except ValueError as error:
+            failed[training] = Failure('', str(error))
+            return None
+
     def run(self, trainings: Sequence[Training]) -> dict[Training, dict[str, float]]:
         """Run the trainings that are not finished, and return the metrics of all.
 
         Raises:
+            ValueError: If a result is damaged, before anything is trained.
             RuntimeError: If trainings failed, after all others have been finished.
         """
+        for training in trainings:
+            training.result(self.root)
         self.raise_failed(self.attempt(trainings), len(trainings))
         return {training: training.result(self.root) or {} for training in trainings}
 

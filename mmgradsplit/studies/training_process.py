@@ -8,7 +8,7 @@ from filelock import FileLock
 from mmengine.runner import Runner
 
 from mmgradsplit.apis.train import train
-from mmgradsplit.utils import write_json
+from mmgradsplit.utils import fingerprint, write_json
 
 from .trainings import CONFIG, FAILURE, RESULT
 
@@ -34,7 +34,8 @@ def run(folder: Path) -> None:
             write_json(folder / FAILURE, dict(type=type(error).__name__, message=str(error)))
             raise
         # NaN stays in it, so that who reads it can say which training diverged.
-        write_json(folder / RESULT, dict(seed=runner.seed, metrics=metrics))
+        weights = fingerprint(runner.model)
+        write_json(folder / RESULT, dict(seed=runner.seed, metrics=metrics, weights=weights))
 
 
 def _metrics(runner: Runner) -> dict[str, Any]:

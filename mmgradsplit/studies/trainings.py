@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,20 +135,32 @@ class Training:
         Raises:
             ValueError: If the file of the result is damaged.
         """
+        content = self._result(root)
+        return None if content is None else content['metrics']
+
+    def weights(self, root: Path) -> str | None:
+        """What the finished network shares with those of the same weights, where it is known."""
+        return (self._result(root) or {}).get('weights')
+
+    def _result(self, root: Path) -> dict[str, Any] | None:
         path = self.folder(root) / RESULT
         if not path.is_file():
             return None
         try:
-            return json.loads(path.read_text())['metrics']
-        except (ValueError, KeyError, TypeError) as error:
+            content = json.loads(path.read_text())
+            metrics = {name: float(value) for name, value in content['metrics'].items()}
+            return dict(content, metrics=metrics)
+        except Exception as error:  # whatever the file holds
             raise ValueError(
-                f"'{path}' is damaged ({error}); remove the file to finish this training again"
+                f"'{path}' is damaged ({error!r}); remove the file to finish this training again"
             ) from error
 
     def failure(self, root: Path) -> Failure:
         """What ended its latest attempt, which left no result."""
         path, output = self.folder(root) / FAILURE, self.folder(root) / OUTPUT
-        error = json.loads(path.read_text())['type'] if path.is_file() else ''
+        error = ''
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            error = str(json.loads(path.read_text())['type'])
         lines = output.read_text(errors='replace').splitlines()
         return Failure(error, '\n'.join(lines[-LAST_LINES:]))
 
@@ -157,12 +170,12 @@ class Training:
             return self.steps
         iteration = 0
         for path in sorted(self.folder(root).glob('*/vis_data/scalars.json'))[-1:]:
-            for line in reversed(path.read_text().splitlines()):
+            for line in reversed(path.read_text(errors='replace').splitlines()):
                 try:
-                    iteration = json.loads(line)['iter']
+                    iteration = int(json.loads(line)['iter'])
                     break
-                except (ValueError, KeyError):
-                    continue  # a validation, or a line that is being written
+                except (ArithmeticError, ValueError, KeyError, TypeError, RecursionError):
+                    continue  # a validation, or a line that is being written, or damaged
         return iteration * self.steps_per_iteration
 
 

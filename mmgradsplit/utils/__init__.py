@@ -1,19 +1,25 @@
 """What several rooms need and none of them owns: files, pictures, generators, names, a model."""
 
 from .extras import import_extra
-from .files import config_name, write_atomically, write_json
-from .modules import unwrapped
+from .files import CONFIG_JSON, config_name, write_atomically, write_json
+from .modules import fingerprint, unwrapped
 from .nearest import chosen_tasks, did_you_mean
 from .pictures import read_image
+from .recomputation import also_recomputed, hides_parameters, non_reentrant
 from .seeding import seed_all
 from .tracing import kept_generators, without_trace
 
 __all__ = [
+    'CONFIG_JSON',
+    'also_recomputed',
     'chosen_tasks',
     'config_name',
     'did_you_mean',
+    'fingerprint',
+    'hides_parameters',
     'import_extra',
     'kept_generators',
+    'non_reentrant',
     'read_image',
     'seed_all',
     'unwrapped',

@@ -5,6 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+# A run leaves its config as JSON beside its log, for who reads it without trusting it.
+CONFIG_JSON = 'config.json'
+
 
 def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
     """Write a file beside its place, then move it there: a kill leaves the old one, or the new.

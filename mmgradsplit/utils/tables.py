@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
@@ -11,6 +12,9 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+# From here on a number is written with an exponent.
+HUGE = 1e12
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class TextTable:
         for name in self.columns:
             table.add_column(Text(name), justify='left' if name in self.words else 'right')
         for row in self.rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(cell.replace('|', '\\|')) for cell in row))
         text = io.StringIO()
         Console(file=text, width=10_000, color_system=None).print(table)
         return '\n'.join(line.strip() for line in text.getvalue().splitlines() if line.strip())
@@ -85,6 +89,31 @@ def mean_and_spread(values: Sequence[float], digits: int = 2, sign: str = '') ->
     """
     if not values:
         return '-'
-    middle = round(mean(values), digits) or 0.0  # not -0
-    text = f'{middle:{sign}.{digits}f}'
-    return f'{text} ± {stdev(values):.{digits}f}' if len(values) > 1 else text
+    middle = round(mean_of(values), digits) or 0.0  # not -0
+    text = f'{middle:{sign}.{_form(middle, digits)}}'
+    if len(values) == 1:
+        return text
+    spread = spread_of(values)
+    return f'{text} ± {spread:.{_form(spread, digits)}}'
+
+
+def _form(value: float, digits: int) -> str:
+    """How a number is written: one with a hundred digits would leave no room for others."""
+    return f'{digits}e' if abs(value) >= HUGE else f'{digits}f'
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of values; NaN where one is not finite, or it is out of range."""
+    return _finite(mean, values)
+
+
+def spread_of(values: Sequence[float]) -> float:
+    """Their standard deviation with n - 1; NaN where one is not finite, or it is out of range."""
+    return _finite(stdev, values)
+
+
+def _finite(statistic: Callable[[Sequence[float]], float], values: Sequence[float]) -> float:
+    try:
+        return statistic(values) if all(map(math.isfinite, values)) else math.nan
+    except OverflowError:
+        return math.nan

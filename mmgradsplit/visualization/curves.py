@@ -19,6 +19,8 @@ STYLES = ('-', '--', ':')
 # Inches.
 WIDTH, HEIGHT, LEGEND_LINE = 3.2, 2.3, 0.24
 COLUMNS = 4
+# Larger values are not drawn: those of all other runs would be a line at the bottom.
+BEYOND = 1e30
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,15 @@ def draw_curves(blocks: Sequence[Sequence[Plot]]) -> Figure:
             _draw(axes, plot, styles, end)
             if row == len(grid) - 1:
                 axes.set_xlabel('iteration', fontsize=9, color=FAINT)
-    sheet.legend(
-        handles=[Line2D([], [], linewidth=2, label=name, **styles[name]) for name in names],
+    legend = sheet.legend(
+        # matplotlib leaves names out that begin with an underscore.
+        handles=[Line2D([], [], linewidth=2, label=f' {name}', **styles[name]) for name in names],
         loc='upper left', bbox_to_anchor=(0.25 / width, 1 - 0.08 / height), ncols=across,
         frameon=False, fontsize=9.5, labelcolor=INK, borderaxespad=0,
     )  # fmt: skip
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_parse_math(False)
+        text.set_text(name)
     return sheet
 
 
@@ -89,6 +95,7 @@ def _draw(axes: Axes, plot: Plot, styles: Mapping[str, dict[str, Any]], end: int
     for name, runs in plot.lines.items():
         for run in runs:
             values = np.array(list(run.values()), float)
+            values[np.abs(values) > BEYOND] = np.nan
             drawn.append(values)
             # Few points, as of validations, are marked: the line between them is not measured.
             marker = 'o' if len(values) < 12 else None
@@ -101,7 +108,9 @@ def _draw(axes: Axes, plot: Plot, styles: Mapping[str, dict[str, Any]], end: int
         axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f'{value:g}'))
         axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_title(plot.title, fontsize=10.5, fontweight='bold', color=INK, loc='left')
+    axes.set_title(
+        plot.title, fontsize=10.5, fontweight='bold', color=INK, loc='left', parse_math=False
+    )
     axes.set_xlim(-0.03 * end, 1.03 * end)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 2.5, 5, 10]))
     axes.tick_params(labelsize=8.5, colors=INK, length=0)

@@ -197,6 +197,23 @@ def test_nothing_is_written_over(files: Files, tmp_path: Path) -> None:
     assert all(file.stat().st_mtime_ns > time for file, time in before.items())
 
 
+def test_pictures_of_one_name_are_all_kept(files: Files, tmp_path: Path) -> None:
+    pictures = [tmp_path / 'a/1.png', tmp_path / 'b/1.png']
+    for picture in pictures:
+        picture.parent.mkdir()
+        cv2.imwrite(str(picture), IMAGE)
+    formats = [name for name in WRITERS if name not in ('video', 'json', 'coco')]
+    options: Any = dict(formats=[*formats, 'json'], device='cpu', size=(32, 64))
+    out = tmp_path / 'out'
+    written = predict_to_folder(files.config, files.checkpoint, pictures, out, **options)
+    assert len({*written}) == len(written)
+    lines = (out / 'predictions.jsonl').read_text().splitlines()
+    assert [json.loads(line)['source'] for line in lines] == [*map(str, pictures)]
+    for picture in pictures:
+        own = [file for file in written if file.stem.startswith(f'{picture.parent.name}_1')]
+        assert len(own) == (len(written) - 1) / 2 >= len(formats)
+
+
 def test_a_video_becomes_a_video(files: Files, tmp_path: Path) -> None:
     options: Any = dict(formats=['video', 'json'], device='cpu', size=(32, 64))
     predict_to_folder(files.config, files.checkpoint, files.video, tmp_path, **options)

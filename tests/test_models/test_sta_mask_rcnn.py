@@ -256,6 +256,29 @@ def test_heads_that_it_does_not_know() -> None:
         MODELS.build(dict(cfg, _scope_='mmdet'))
 
 
+def test_synchronised_norms_are_refused_where_a_rank_may_have_no_image() -> None:
+    model: Any = built('mmgradsplit.STAMaskRCNN')
+    model.neck.fpn_convs[0] = nn.Sequential(model.neck.fpn_convs[0], nn.SyncBatchNorm(32))
+    data = batch(1, 2)
+
+    def learn(task: str) -> None:
+        def loss(name: str) -> None:
+            model.compute_losses(copy.deepcopy(data))
+
+        before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        model.exchanges.learn(model, loss, {task: True})
+        assert all(torch.equal(buffer, before[name]) for name, buffer in model.named_buffers())
+
+    learn('det')  # norms of what all images go through
+    assert model.exchanges.calls == {'det': []}
+    head = model.roi_head.mask_head
+    head.convs.append(nn.SyncBatchNorm(32))
+    with pytest.raises(
+        ValueError, match=r"'mask' exchanges .*norms \(roi_head.mask_head.convs.1\)"
+    ):
+        learn('mask')
+
+
 @pytest.mark.skipif(not SAMPLE.is_dir(), reason='needs the COCO images of ../shared')
 @pytest.mark.parametrize(('name', 'steps'), [('sta', 1), ('ista', 2)])
 def test_the_config_trains_on_coco_images(name: str, steps: int, tmp_path: Path) -> None:

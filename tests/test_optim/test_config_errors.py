@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapperDict
 from mmengine.registry import MODELS as ROOT_MODELS
 from torch import nn
-from toy import BACKBONE, build_wrapper, classifier, registered, task_step, toy_batch, toy_model
+from toy import BACKBONE, build_wrapper, classifier, registered, toy_batch, toy_model
 from toy_aggregation import joint_step, toy, wrapper_of
 from toy_joint import joint_config
 from toy_run import ToyModel
@@ -230,7 +230,3 @@ def test_nothing_to_aggregate() -> None:
     model.backbone.requires_grad_(False)
     with pytest.raises(ValueError, match='nothing to aggregate'):
         wrapper_of(model, 'UPGrad')
-    checkpointed = toy_model(with_cp=True)
-    wrapper = wrapper_of(checkpointed, 'UPGrad', task_steps=True)
-    with pytest.raises(ValueError, match=r'set with_cp=False'):
-        task_step(checkpointed, wrapper, toy_batch('red', 0))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fixtures_training import quick, write_data
 from mmengine.config import Config
+from torch import nn
 
 from mmgradsplit.studies import study, training_process, trainings
 
@@ -102,10 +103,10 @@ def forked(popen: Callable) -> None:
 def made(inside: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[dict], list[str]]:
     """Sets what trainings measure: metrics, or the exception that ends them; of each seed, a list.
 
-    Returns what was started.
+    Their networks have one weight, by default a different one each. Returns what was started.
     """
 
-    def of(results: dict[str, Any]) -> list[str]:
+    def of(results: dict[str, Any], **weights: list[float]) -> list[str]:
         def train(config: Path, work_dir: Path, resume: str) -> Any:
             seed = Config.fromfile(config).randomness.seed
             found = results[work_dir.parent.name]
@@ -113,7 +114,10 @@ def made(inside: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[dict],
             if isinstance(found, Exception):
                 raise found
             loop = SimpleNamespace(metrics=(1, found))
-            return SimpleNamespace(train_loop=loop, iter=1, seed=seed)
+            model = nn.Linear(1, 1, bias=False)
+            number = weights[work_dir.parent.name][seed] if weights else len(inside)
+            nn.init.constant_(model.weight, number)
+            return SimpleNamespace(train_loop=loop, iter=1, seed=seed, model=model)
 
         monkeypatch.setattr(training_process, 'train', train)
         return inside

@@ -154,6 +154,49 @@ def test_what_fails_or_diverges_stops_no_other(data: Path, tmp_path: Path, made:
     assert (tmp_path / 'comparison.png').is_file()
 
 
+def test_methods_that_end_in_the_same_weights_are_named(
+    data: Path, tmp_path: Path, made: Callable
+) -> None:
+    """Bit for bit, with the same seed; however alike their metrics are."""
+    methods = dict(uniform=[1.0, 2.0], uw=[1.0, 2.0], dwa=[2.0, 2.0], rlw=[1.0 + 2**-23, 3.0])
+    made(
+        ALONE | dict.fromkeys(methods, metrics(50, 20)),
+        **methods, attribute=[1.0, 2.0], parsing=[1.0, 2.0],
+    )  # fmt: skip
+    found = compare(config(data), tmp_path, list(methods), repeat=2)
+    assert found['same_weights'] == dict(
+        uniform=dict(uw=[0, 1], dwa=[1]),
+        uw=dict(uniform=[0, 1], dwa=[1]),
+        dwa=dict(uniform=[1], uw=[1]),
+    )
+    states = [
+        line.strip('|').split('|')[-1].strip()
+        for line in (tmp_path / 'comparison.md').read_text().splitlines()
+        if line.startswith('|')
+    ]
+    assert states[2:] == [
+        '',  # the single-task networks are no method
+        'same weights as uw, same weights as dwa: seed 1',
+        'same weights as uniform, same weights as dwa: seed 1',
+        'same weights as uniform: seed 1, same weights as uw: seed 1',
+        '',
+    ]
+
+
+@pytest.mark.parametrize('text', ['{', '[' * 100_000, '{"metrics": {"a/b": "[red]"}}', '[1]'])
+def test_a_damaged_result_costs_its_own_row(
+    text: str, data: Path, tmp_path: Path, made: Callable
+) -> None:
+    made({**ALONE, 'uniform': metrics(50, 20), 'dwa': metrics(55, 20)})
+    compare(config(data), tmp_path, ['uniform', 'dwa'], repeat=1)
+    (tmp_path / 'dwa/seed_0/result.json').write_text(text)
+    with pytest.raises(RuntimeError, match=r"dwa/seed_0/result\.json' is damaged.*remove the file"):
+        compare(config(data), tmp_path, ['uniform', 'dwa'], repeat=1)
+    found = json.loads((tmp_path / 'comparison.json').read_text())
+    assert found['problems'] == {'dwa': {'0': 'failed'}}
+    assert found['delta_m']['uniform'] == {'0': pytest.approx((50 / 40 + 20 / 24 - 2) * 50)}
+
+
 def test_a_single_task_network_that_diverges(data: Path, tmp_path: Path, made: Callable) -> None:
     nothing = FloatingPointError('not finite')
     made({**ALONE, 'parsing': [{'parsing/mIoU': 20.0}, nothing], 'uniform': metrics(50, 20)})

@@ -1,5 +1,6 @@
 """Several configs over several seeds, and the table of what they measure."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,19 @@ def test_seeds_of_several_configs(tmp_path: Path, made: Callable) -> None:
     with pytest.raises(ValueError, match=r"'one' with another config.*optimizer\.lr was 0\.1"):
         options = {'optim_wrapper.optimizer.lr': 0.2}
         train_seeds(paths[:1], tmp_path / 'out', cfg_options=options)
+
+
+def test_a_damaged_result_costs_its_own_seed(tmp_path: Path, made: Callable) -> None:
+    paths = [write_config(tmp_path, name=name) for name in ('[red]', 'other')]
+    made({'[red]': {'error': 2.0}, 'other': {'error': 3.0}})
+    train_seeds(paths, tmp_path / 'out', repeat=2, console=QUIET)
+    (tmp_path / 'out/[red]/seed_1/result.json').write_text('[' * 100_000)
+    console = Console(width=200, file=io.StringIO())
+    with pytest.raises(RuntimeError, match=r"\[red\]/seed_1/result.json' is damaged"):
+        train_seeds(paths, tmp_path / 'out', repeat=2, console=console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    cells = [[cell.strip() for cell in line.split('│')[1:-1]] for line in lines if '│' in line]
+    assert cells == [['error', '[red]', '2.000', '1'], ['', 'other', '3.000 ± 0.000', '2']]
 
 
 def test_mixed_precision_is_of_every_config(tmp_path: Path, made: Callable) -> None:

@@ -8,7 +8,7 @@ import matplotlib.image
 import pytest
 from rich.console import Console
 
-from mmgradsplit.studies import sweep_thresholds
+from mmgradsplit.studies import compare_relations, sweep_thresholds
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE_A1 = ROOT / 'configs/_base_/relations/gradsplit_table_a1.json'
@@ -67,3 +67,27 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     path.write_text(json.dumps({'changes': []}))
     with pytest.raises(ValueError, match=r"wrong\.json' is no relations file"):
         sweep_thresholds(path, [0.0])
+
+
+@pytest.mark.parametrize(
+    'text', ['[' * 100_000, '{"relations": {"a -> b": 1', '[]', '{"relations": 3}']
+)
+def test_a_damaged_file_is_named(text: str, tmp_path: Path) -> None:
+    file = tmp_path / '[red].json'
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"\[red\].json' is no relations file"):
+        sweep_thresholds(file, [0.0], console=Console(quiet=True))
+    with pytest.raises(ValueError, match=r"\[red\].json' (is no|has no mapping)"):
+        compare_relations(TABLE_A1, file, console=Console(quiet=True))
+    with pytest.raises(ValueError, match=r"\[red\].json' is no"):
+        compare_relations(file, TABLE_A1, console=Console(quiet=True))
+
+
+def test_names_of_files_are_no_markup(tmp_path: Path) -> None:
+    file = tmp_path / '[red].json'
+    file.write_bytes(TABLE_A1.read_bytes())
+    console = Console(width=300, file=io.StringIO())
+    compare_relations(file, TABLE_A1, console=console)
+    sweep_thresholds(file, [0.0], out=tmp_path / '[b].png', console=console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert '[red].json' in text and '[b].png' in text

@@ -22,6 +22,7 @@ from mmgradsplit.registry import DATASETS
 from mmgradsplit.studies import train_seeds, training_process
 from mmgradsplit.studies.study import Study
 from mmgradsplit.studies.trainings import Training
+from mmgradsplit.utils import fingerprint
 
 PLATEAU = dict(type='ReduceOnPlateauLR', monitor='add/accuracy', rule='greater', patience=0)
 EARLY = dict(type='EarlyStoppingHook', monitor='add/accuracy', rule='greater')
@@ -45,10 +46,10 @@ def test_a_process_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     path = write_config(tmp_path)
     (metrics,) = train_seeds([path], 'out', repeat=1, console=Console(quiet=True))['toy']
-    by_hand = run(Config.fromfile(path), tmp_path / 'by_hand').val_loop.run()
-    assert metrics == pytest.approx(by_hand)
+    by_hand = run(Config.fromfile(path), tmp_path / 'by_hand')
+    assert metrics == pytest.approx(by_hand.val_loop.run())
     result = json.loads((tmp_path / 'out/toy/seed_0/result.json').read_text())
-    assert result == dict(seed=0, metrics=metrics)
+    assert result == dict(seed=0, metrics=metrics, weights=fingerprint(by_hand.model))
     output = (tmp_path / 'out/toy/seed_0/output.txt').read_text()
     assert 'WARNING' in output and 'runpy' not in output
 

@@ -170,3 +170,14 @@ def test_what_a_data_set_tells_of_itself(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(Listed, 'given', [dict(a=1)], raising=False)
     found = Listed(metainfo=dict(classes=['one'])).metainfo
     assert found == dict(classes=['one'], number=3)
+
+
+def test_a_registry_imports_parts_of_networks_alone() -> None:
+    here = dict(type='os.getcwd')
+    assert MODELS.build(here) == str(Path.cwd())
+    with private.networks_alone():
+        with pytest.raises(RuntimeError, match=r'Failed to get os\.getcwd'):
+            MODELS.build(here)
+        linear = MODELS.build(dict(type='torch.nn.Linear', in_features=1, out_features=1))
+    assert isinstance(linear, nn.Linear)
+    assert MODELS.build(here) == str(Path.cwd())

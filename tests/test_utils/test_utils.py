@@ -16,6 +16,7 @@ from toy_joint import joint_config
 
 from mmgradsplit.utils import (
     did_you_mean,
+    fingerprint,
     kept_generators,
     seed_all,
     unwrapped,
@@ -95,6 +96,18 @@ def test_the_model_inside_its_wrapper() -> None:
     model = nn.Linear(1, 1)
     assert unwrapped(model) is model
     assert unwrapped(nn.DataParallel(model)) is model
+
+
+def test_a_fingerprint_tells_weights_apart() -> None:
+    model, other = (nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)) for _ in range(2))
+    assert fingerprint(model) != fingerprint(other)
+    other.load_state_dict(model.state_dict())
+    assert fingerprint(model) == fingerprint(nn.DataParallel(other))
+    other[1].running_mean[0] += 2**-30
+    assert fingerprint(model) != fingerprint(other)
+    flat, square = nn.Linear(1, 4, bias=False), nn.Linear(2, 2, bias=False)
+    square.weight.data.copy_(flat.weight.data.view(2, 2))
+    assert fingerprint(flat) != fingerprint(square)
 
 
 def draw() -> tuple[float, ...]:

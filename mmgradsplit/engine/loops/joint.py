@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.dist import all_reduce, get_rank
+from mmengine.dist import all_reduce, get_rank, get_world_size
 from mmengine.runner import Runner
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from mmgradsplit.engine.allocators import Allocator
 from mmgradsplit.functional import derive_seed
 from mmgradsplit.registry import ALLOCATORS, LOOPS
+from mmgradsplit.utils import unwrapped
 
 from .batches import with_own_samples
 from .dataloaders import RoundRobinDataLoader, build_dataloader, task_names
@@ -177,16 +178,39 @@ class JointTrainLoop(SeededTrainLoop):
             all_reduce(counts)
             totals = counts.numpy()
             present = [task for task, total in zip(self.tasks, totals, strict=True) if total]
+            self._keep_in_step(batch, allocation, present)
             if present and not by_task:
                 part = dict(own_batch(batch), allocation=allocation, counts=totals)
                 yield Step(f'sub-step {number}', part, present, True)
             elif by_task:
                 for task in present:
-                    own = np.zeros_like(allocation)
-                    index = self.tasks.index(task)
-                    own[:, index] = allocation[:, index]
-                    part = dict(own_batch(batch), allocation=own, counts=totals)
+                    own, its = self._of_task(allocation, task), self._of_task(totals, task)
+                    part = dict(own_batch(batch), allocation=own, counts=its)
                     yield Step(f'{task}, sub-step {number}', part, [task], task == present[-1])
+
+    def _of_task(self, numbers: NDArray, task: str) -> NDArray:
+        """Numbers by task, shape [... x T], with zeros for all other tasks."""
+        return np.where(np.array(self.tasks) == task, numbers, 0).astype(numbers.dtype)
+
+    def _keep_in_step(
+        self, batch: Mapping[str, Any], allocation: NDArray[np.bool_], present: Sequence[str]
+    ) -> None:
+        """Let ranks without a sample for a task know in which exchanges of its loss to take part.
+
+        Raises:
+            ValueError: If they cannot take part.
+        """
+        may_have_none = self.allocator.partial or self.annotations is not None
+        if get_world_size() == 1 or not may_have_none:
+            return
+        model = unwrapped(self.runner.model)
+
+        def loss(task: str) -> None:
+            own = self._of_task(allocation, task)
+            model.compute_losses(dict(with_own_samples(batch), allocation=own, counts=None))
+
+        given = {task: bool(allocation[:, self.tasks.index(task)].any()) for task in present}
+        model.exchanges.learn(model, loss, given)
 
     def _check_annotations(self, loader: DataLoader) -> None:
         """Find at least one annotation for each task before training starts."""

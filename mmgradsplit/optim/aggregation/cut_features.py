@@ -1,4 +1,4 @@
-"""The graph cut between the backbone and the tasks, and what may hide in it."""
+"""The graph cut between the backbone and the tasks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,25 +41,3 @@ class CutFeatures:
         self.features.append(features)
         self.leaves.append(leaves)
         return leaves[0] if isinstance(out, Tensor) else type(out)(leaves)
-
-
-def is_checkpointed(loss: Tensor) -> bool:
-    """Whether parts of the graph hide their parameters: reentrant activation checkpointing.
-
-    Such parts have gradients in a whole backward pass only; ``torch.autograd.grad`` takes their
-    parameters for unused.
-
-    Args:
-        loss: A loss with its graph.
-    """
-    left = [loss.grad_fn]
-    seen = set()
-    while left:
-        node = left.pop()
-        if node is None or node in seen:
-            continue
-        if type(node).__name__ == 'CheckpointFunctionBackward':
-            return True
-        seen.add(node)
-        left += [following for following, _ in node.next_functions]
-    return False

@@ -14,11 +14,11 @@ from mmgradsplit.optim.torchjd_state import load_torchjd_state, torchjd_state
 from mmgradsplit.optim.weightings import Weighting
 from mmgradsplit.optim.wrapper import JOINT, MultiTaskOptimWrapper
 from mmgradsplit.registry import OPTIM_WRAPPERS
-from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils import hides_parameters, unwrapped
 from mmgradsplit.utils.mmengine_private import count_backward
 
 from .aggregators import KEY, aggregate, build_aggregator, check_for_features
-from .cut_features import CutFeatures, is_checkpointed
+from .cut_features import CutFeatures
 from .gradient_sums import GradientAggregate
 from .parameter_roles import BACKBONE, FEATURES, ParameterRoles
 from .task_jacobian import TaskJacobian, any_matrix
@@ -185,7 +185,7 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
 
     def _check_graph(self, tasks: tuple[str, ...], loss: Tensor) -> None:
         """Look for hidden parameters in the first step of each kind."""
-        if tasks not in self._checked and is_checkpointed(loss):
+        if tasks not in self._checked and hides_parameters(loss):
             raise ValueError(
                 f'{type(self).__name__} asks for the gradients of single tasks, which reentrant '
                 f'activation checkpointing does not give; set with_cp=False (or the like) in the '

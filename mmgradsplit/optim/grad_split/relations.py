@@ -91,7 +91,7 @@ def _from_file(path: Path, tasks: Sequence[str]) -> NDArray[np.float64]:
         )
     try:
         content = mmengine.load(path, file_format='json')
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{KEY}: '{path}' is not valid JSON: {error}") from error
     entries = content.get('relations') if isinstance(content, dict) else None
     if not isinstance(entries, dict):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmgradsplit.optim.aggregation.gradient_sums import GradientSum
 from mmgradsplit.optim.gradients import average_gradients, loss_scale, trained
-from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils import also_recomputed, unwrapped
 
 from .drop_grad import DropGrad
 from .held_gradients import HeldGradients
@@ -64,7 +64,8 @@ class TaskUpdate:
         # Without no_sync: under it, DistributedDataParallel would take the parameters that other
         # tasks have used since for this task's. And so all ranks wait with the same gradients,
         # which one checkpoint holds.
-        with self.optim_wrapper.optim_context(unwrapped(model)), self.held_gradients:
+        held = also_recomputed(lambda: self.held_gradients)
+        with self.optim_wrapper.optim_context(unwrapped(model)), held:
             yield
 
     def update(self, loss: Tensor, steps: bool) -> None:
