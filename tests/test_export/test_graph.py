@@ -1,5 +1,7 @@
 """All tasks as one graph: the network's own numbers, whoever runs it."""
 
+import importlib
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -179,3 +181,30 @@ def test_mistakes_are_said(data: Path, tmp_path: Path) -> None:
     save_network(two_stages(alike(tiny_config(data, ('pose',)))), tmp_path / 'two.pth')
     with pytest.raises(ValueError, match=r'MaskRCNN has no single head.*leave its task out'):
         export_graph(tmp_path / 'two.pth', tmp_path / 'g.onnx', size=SIZE)
+
+
+def test_the_benchmarks_show_every_task(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / 'benchmarks'))
+    demo = 'multihead/r18gn_4task_demo.py'
+    options = [
+        '--cfg-options',
+        'tasks=[attribute,reid]',
+        '--size',
+        '32',
+        '64',
+        '--batch-sizes',
+        '1',
+    ]
+    monkeypatch.setattr(sys, 'argv', ['graph.py', demo, '--repeats', '1', *options])
+    importlib.import_module('graph').main()
+    shown = capsys.readouterr().out
+    for kind in ('one graph', 'attribute alone', 'reid alone', 'a graph for each task', 'eager'):
+        assert kind in shown
+    monkeypatch.setattr(sys, 'argv', ['exported_graphs.py', demo, '--repeats', '1'])
+    importlib.import_module('exported_graphs').main()
+    shown = capsys.readouterr().out
+    differences = re.findall(r'(attribute|reid|pose|parsing) *│ *(\d\.\de-\d\d) ', shown)
+    assert [task for task, _ in differences] == ['attribute', 'reid', 'pose', 'parsing']
+    assert all(float(value) < 1e-4 for _, value in differences)
