@@ -2,6 +2,8 @@
 
 import argparse
 
+from .options import add_trust
+
 DESCRIPTION = (
     'Write a checkpoint for use without mmgradsplit: tasks as config and checkpoint of their own '
     'toolbox (mmpose, mmseg, mmpretrain, mmdet), or all tasks as one graph for ONNX runtimes or '
@@ -12,6 +14,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('checkpoint', help='checkpoint file of a multi-task network')
+    add_trust(parser)
     parser.add_argument('--task', dest='tasks', nargs='+', help='names of tasks (default: all)')
     parser.add_argument(
         '--to', required=True, metavar='PATH', help='folder for toolbox models, file for a graph'

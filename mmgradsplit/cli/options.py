@@ -42,6 +42,17 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         'the checkpoint holds',
     )
     parser.add_argument('checkpoint', help='checkpoint file')
+    add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``, for every command that reads one."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='also read checkpoints that can run code when they are read, because you trust who '
+        'made them',
+    )
 
 
 def add_passes(parser: argparse.ArgumentParser) -> None:
@@ -120,6 +131,7 @@ def add_many_trainings(parser: argparse.ArgumentParser, repeat: int) -> None:
         '--processes', type=int, metavar='N', help='trainings at once (default: one a GPU)'
     )
     add_amp(parser)
+    add_trust(parser)
 
 
 def add_launcher(parser: argparse.ArgumentParser, doing: str, script: str) -> None:

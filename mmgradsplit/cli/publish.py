@@ -2,6 +2,8 @@
 
 import argparse
 
+from .options import add_trust
+
 DESCRIPTION = (
     'Write the weights of a checkpoint with config, class names and metrics, without optimizer and '
     'pickled objects, and a model card beside it. Every command takes the file as a checkpoint.'
@@ -11,6 +13,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('checkpoint', help='checkpoint file of a multi-task network')
+    add_trust(parser)
     parser.add_argument('--to', required=True, metavar='DIR', help='folder to write')
     parser.add_argument(
         '--format', dest='kind', choices=['safetensors', 'pth'], default='safetensors', help=' '

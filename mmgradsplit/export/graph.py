@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from mmgradsplit.apis import load_model
-from mmgradsplit.apis.checkpoints import to_text
 from mmgradsplit.models import RegressionHead, ReIDHead
 from mmgradsplit.utils import did_you_mean
 from mmgradsplit.utils.normalisation import normalisation_of
+from mmgradsplit.utils.safetensors_files import to_text
 from mmgradsplit.version import __version__
 
 from .plain_model import toolbox_of

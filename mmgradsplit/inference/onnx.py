@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from torch import Tensor, nn
 
 from mmgradsplit.apis import load_model
-from mmgradsplit.apis.checkpoints import from_text
 from mmgradsplit.export.graph import INPUT, head_of, normalisation
 from mmgradsplit.functional.placement import Size
+from mmgradsplit.utils.config_text import read_config_text
+from mmgradsplit.utils.safetensors_files import from_text
 
 from .inferencer import MultiTaskInferencer
 from .own_size import validation_views
@@ -50,7 +50,7 @@ class OnnxInferencer(MultiTaskInferencer):
         if 'mmgradsplit' not in texts:
             raise ValueError(f"'{file}' was not written by `mmgradsplit export --format onnx`")
         meta = from_text(texts['mmgradsplit'])
-        model: Any = load_model(Config.fromstring(meta['cfg'], '.py'), None, 'cpu')
+        model: Any = load_model(read_config_text(meta['cfg'], file), None, 'cpu')
         model.dataset_meta = meta['dataset_meta']
         width, height = meta['size']
         model.input_size = (width, height)

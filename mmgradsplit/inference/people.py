@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmgradsplit.functional.placement import Box, Size
+from mmgradsplit.utils import load_fitting, read_checkpoint
 
 from .images import Frame
 
@@ -80,6 +81,8 @@ class Detector:
             self.model = init_detector(
                 cfg, str(checkpoint), palette='random', device=device or get_device()
             )
+            # mmdet loads what fits, and only warns of the rest.
+            load_fitting(self.model, read_checkpoint(checkpoint), checkpoint)
             steps = get_test_pipeline_cfg(self.model.cfg)
         steps[0] = dict(type='mmdet.LoadImageFromNDArray')
         self.scope, self.steps, self.threshold = scope, steps, threshold

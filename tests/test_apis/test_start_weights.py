@@ -11,7 +11,7 @@ import torch
 import torchvision
 from fixtures_training import build, load, run, tiny_config, write_data
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner, checkpoint
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
 
@@ -196,7 +196,7 @@ def test_bad_input_is_said_before_training(
     with pytest.raises(ValueError, match=r"load_from\.pose: nothing in .*linear\.pth' fits"):
         load_parts(model, dict(pose=file))
     (tmp_path / 'text.pth').write_text('no checkpoint')
-    with pytest.raises(OSError, match=r"load_from\.pose: '.*text\.pth' is no checkpoint"):
+    with pytest.raises(ValueError, match=r"load_from\.pose: '.*text\.pth' is no checkpoint"):
         read_weights(str(tmp_path / 'text.pth'), 'pose')
     torch.save(dict(state_dict=dict(epoch=1)), tmp_path / 'empty.pth')
     with pytest.raises(ValueError, match=r'load_from\.pose: there are no weights'):
@@ -205,7 +205,7 @@ def test_bad_input_is_said_before_training(
     def offline(*_: object, **__: object) -> None:
         raise URLError('no network')
 
-    monkeypatch.setattr(CheckpointLoader, 'load_checkpoint', offline)
+    monkeypatch.setattr(checkpoint, 'load_url', offline)
     with pytest.raises(OSError, match=r'load_from\.backbone: .*cannot be downloaded.*go online'):
         read_weights('torchvision://resnet18', 'backbone')
 

@@ -11,8 +11,8 @@ from fixtures_export import alike, save_network, small, task_specific_layer4, wi
 from fixtures_training import tiny_config, write_data
 from mmengine.config import Config
 
-from mmgradsplit.apis.checkpoints import from_text
 from mmgradsplit.export import TaskGraph, export_graph
+from mmgradsplit.utils.safetensors_files import from_text
 
 onnx = pytest.importorskip('onnx', reason='onnx is not installed (extra "onnx")')
 onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')

@@ -1,0 +1,58 @@
+"""Loading a checkpoint into a network that it has to fit."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def load_fitting(model: nn.Module, content: Mapping[str, Any], file: str | Path) -> None:
+    """Load the weights of a checkpoint, all of them, into all of a network.
+
+    Args:
+        model: The network.
+        content: The checkpoint: weights by name, or with weights as ``state_dict``.
+        file: Where it is from, for the message of an error.
+
+    Raises:
+        ValueError: If the network lacks a tensor of the checkpoint or has one more, or if one has
+            another shape.
+    """
+    given = content.get('state_dict', content)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"the checkpoint '{file}' holds no weights by name")
+    weights = {
+        str(name).removeprefix('module.'): value
+        for name, value in given.items()
+        if isinstance(value, Tensor)
+    }
+    own = model.state_dict()
+    other = {
+        name: f'{name} has the shape {list(weights[name].shape)}, not {list(value.shape)}'
+        for name, value in own.items()
+        if name in weights and weights[name].shape != value.shape
+    }
+    fitting = {name: value for name, value in weights.items() if name not in other}
+    found = model.load_state_dict(fitting, strict=False)
+    missing = [
+        name
+        for name in found.missing_keys
+        # A counter that no computation reads, and files of old versions of torch lack.
+        if name not in weights and not name.endswith('num_batches_tracked')
+    ]
+    unknown = list(found.unexpected_keys)
+    if not (missing or unknown or other):
+        return
+    theirs = sorted({name.split('.')[1] for name in weights if name.startswith('tasks.')})
+    of = f'the tasks {theirs}' if theirs else 'no task'
+    tasks = list(getattr(model, 'tasks', ()))
+    differences = [f'{name} is missing' for name in missing]
+    differences += [f'{name} is not in the model' for name in unknown]
+    first = '; '.join([*other.values(), *differences][:3])
+    raise ValueError(
+        f"the checkpoint '{file}' does not fit the config's model: it has weights of {of}, and "
+        f'the model has {tasks or "no task"}; {len(missing) + len(unknown) + len(other)} of '
+        f'{len(own)} tensors differ: {first}. To start a training from what fits, name the file '
+        f"for each part: load_from=dict(backbone='{file}')"
+    )
