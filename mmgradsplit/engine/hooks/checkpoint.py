@@ -1,16 +1,22 @@
 """Checkpoints that survive a kill while they are written."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from mmengine.dist import is_main_process
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+from mmengine.utils import apply_to
 
 from mmgradsplit.registry import HOOKS
 from mmgradsplit.utils import write_atomically
+
+from .waiting import KEY, load_waiting_gradients, waiting_gradients
 
 
 class AtomicBackend(LocalBackend):
@@ -42,7 +48,9 @@ class AtomicCheckpointHook(CheckpointHook):
     """mmengine's CheckpointHook, made safe against a kill at any moment.
 
     A checkpoint appears under its name only when it is whole, and the checkpoints that it replaces
-    (``max_keep_ckpts``, ``save_best``) are removed only after that.
+    (``max_keep_ckpts``, ``save_best``) are removed only after that. It also holds the gradients
+    that wait for an update (``accumulative_counts``), so that a resumed run goes on to the same
+    weights; and Python's numbers in place of NumPy's, which only unpickling brings back.
 
     Args:
         **kwargs: Arguments of mmengine's ``CheckpointHook`` for local files.
@@ -52,8 +60,60 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(backend_args=dict(backend='atomic'), **kwargs)
+        self._waiting: list[dict[str, Any]] = []
+
+    def before_train(self, runner: Runner) -> None:
+        """Take up where a resumed run was stopped."""
+        super().before_train(runner)
+        if runner.cfg.get('resume'):
+            self._come_home(runner)
+            if self._waiting:
+                load_waiting_gradients(runner, self._waiting)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Take note of the gradients that waited."""
+        self._waiting = checkpoint.get(KEY) or []
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the gradients that wait; make numbers of NumPy's."""
+        for key in ('meta', 'message_hub', 'optimizer', 'param_schedulers'):
+            if key in checkpoint:
+                checkpoint[key] = apply_to(
+                    checkpoint[key],
+                    lambda each: isinstance(each, np.generic),
+                    lambda each: each.item(),
+                )
+        if 'optimizer' in checkpoint and self._waiting:
+            checkpoint[KEY] = self._waiting
+
+    def _come_home(self, runner: Runner) -> None:
+        """Look for the best checkpoints in this folder, which may be a copy of the first one."""
+        hub = runner.message_hub
+        for key in [*hub.runtime_info]:
+            if key == 'last_ckpt' or key.startswith('best_ckpt'):
+                hub.update_info(key, str(Path(self.out_dir, Path(hub.get_info(key)).name)))
+        for key in self.key_indicators if self.save_best else ():
+            alone = len(self.key_indicators) == 1
+            best = hub.get_info('best_ckpt' if alone else f'best_ckpt_{key}', None)
+            if alone:
+                self.best_ckpt_path = best
+            else:
+                self.best_ckpt_path_dict[key] = best
+            if best and is_main_process():
+                self._remove_left_over(runner, key, Path(best).name)
+
+    def _remove_left_over(self, runner: Runner, key: str, best: str) -> None:
+        """Remove what a better checkpoint was to replace when the run was killed."""
+        before, _, after = f'best_{key}_{self.filename_tmpl}'.replace('/', '_').partition('{}')
+        pattern = re.compile(rf'{re.escape(before)}(\d+){re.escape(after)}')
+        position = runner.epoch if self.by_epoch else runner.iter
+        for path in Path(self.out_dir).glob('best_*'):
+            found = pattern.fullmatch(path.name)
+            if found and path.name != best and int(found[1]) <= position:
+                path.unlink()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        self._waiting = waiting_gradients(runner) if self.save_optimizer else []
         with self._remove_afterwards():
             super()._save_checkpoint_with_step(runner, step, meta)
 
