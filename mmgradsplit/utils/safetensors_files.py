@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 from .files import write_atomically
 
 META, ARRAY = 'mmgradsplit', '__array__'
+CHECKSUM = re.compile('[0-9a-f]{64}')
 
 
 def load_safetensors(file: str | Path, map_location: Any = None) -> dict[str, Any]:
@@ -34,13 +36,13 @@ def load_safetensors(file: str | Path, map_location: Any = None) -> dict[str, An
             texts = opened.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"'{file}' is no safetensors file, or is damaged: {error}") from error
-    # Files of other programs have other texts, or none.
-    if META not in texts:
-        return dict(state_dict=weights, meta=texts)
-    given, _, text = texts[META].rpartition('\n')
-    if given and given != _checksum(weights, text):
-        raise ValueError(f"the checkpoint '{file}' is damaged: its checksum is another one")
-    return dict(state_dict=weights, meta=from_text(text))
+    # Files of other programs have other texts, or none, and no checksum; as ours once had.
+    for name, content in texts.items():
+        given, _, text = content.rpartition('\n')
+        if CHECKSUM.fullmatch(given) and (name != META or given != _checksum(weights, text)):
+            raise ValueError(f"the checkpoint '{file}' is damaged: its checksum is another one")
+    meta = from_text(texts[META].rpartition('\n')[2]) if META in texts else texts
+    return dict(state_dict=weights, meta=meta)
 
 
 def save_safetensors(state_dict: Mapping[str, Tensor], meta: Mapping[str, Any], file: Path) -> None:

@@ -60,19 +60,21 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(backend_args=dict(backend='atomic'), **kwargs)
-        self._waiting: list[dict[str, Any]] = []
+        self._loaded: list[dict[str, Any]] = []
+        # While this hook saves one, and not another hook of its kind.
+        self._to_save: list[dict[str, Any]] = []
 
     def before_train(self, runner: Runner) -> None:
         """Take up where a resumed run was stopped."""
         super().before_train(runner)
         if runner.cfg.get('resume'):
             self._come_home(runner)
-            if self._waiting:
-                load_waiting_gradients(runner, self._waiting)
+            if self._loaded:
+                load_waiting_gradients(runner, self._loaded)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Take note of the gradients that waited."""
-        self._waiting = checkpoint.get(KEY) or []
+        self._loaded = checkpoint.get(KEY) or []
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the gradients that wait; make numbers of NumPy's."""
@@ -83,8 +85,8 @@ class AtomicCheckpointHook(CheckpointHook):
                     lambda each: isinstance(each, np.generic),
                     lambda each: each.item(),
                 )
-        if 'optimizer' in checkpoint and self._waiting:
-            checkpoint[KEY] = self._waiting
+        if self._to_save:
+            checkpoint[KEY] = self._to_save
 
     def _come_home(self, runner: Runner) -> None:
         """Look for the best checkpoints in this folder, which may be a copy of the first one."""
@@ -99,23 +101,40 @@ class AtomicCheckpointHook(CheckpointHook):
                 self.best_ckpt_path = best
             else:
                 self.best_ckpt_path_dict[key] = best
-            if best and is_main_process():
-                self._remove_left_over(runner, key, Path(best).name)
+            if best:
+                template = f'best_{key}_{self.filename_tmpl}'.replace('/', '_')
+                self._remove_left_over(runner, template, [Path(best).name])
+        kept = hub.get_info('keep_ckpt_ids', None)
+        if self.max_keep_ckpts > 0 and kept:
+            names = [self.filename_tmpl.format(step) for step in kept]
+            self._remove_left_over(runner, self.filename_tmpl, names)
 
-    def _remove_left_over(self, runner: Runner, key: str, best: str) -> None:
-        """Remove what a better checkpoint was to replace when the run was killed."""
-        before, _, after = f'best_{key}_{self.filename_tmpl}'.replace('/', '_').partition('{}')
+    def _remove_left_over(self, runner: Runner, template: str, kept: list[str]) -> None:
+        """Remove what a later checkpoint was to replace when the run was killed.
+
+        Args:
+            runner: mmengine's runner.
+            template: Name of a checkpoint, with ``{}`` for its number.
+            kept: The checkpoints to keep; those that come after where the run stands stay, too.
+        """
+        folder = Path(self.out_dir)
+        if not is_main_process() or Path(runner.cfg.load_from).resolve().parent != folder.resolve():
+            return  # the files in the folder are another run's
+        before, _, after = template.partition('{}')
         pattern = re.compile(rf'{re.escape(before)}(\d+){re.escape(after)}')
         position = runner.epoch if self.by_epoch else runner.iter
-        for path in Path(self.out_dir).glob('best_*'):
+        for path in folder.glob('*.pth'):
             found = pattern.fullmatch(path.name)
-            if found and path.name != best and int(found[1]) <= position:
+            if found and path.name not in kept and int(found[1]) <= position:
                 path.unlink()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        self._waiting = waiting_gradients(runner) if self.save_optimizer else []
-        with self._remove_afterwards():
-            super()._save_checkpoint_with_step(runner, step, meta)
+        self._to_save = waiting_gradients(runner) if self.save_optimizer else []
+        try:
+            with self._remove_afterwards():
+                super()._save_checkpoint_with_step(runner, step, meta)
+        finally:
+            self._to_save = []
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
         if self.save_best:  # otherwise it may be a validation without training, with no backend

@@ -53,10 +53,11 @@ class TaskJacobian:
 
     def state(self) -> dict[str, Any]:
         """All that was added."""
-        return dict(given=self.given, used=self.used, rows=self._rows)
+        return dict(factor=self.factor, given=self.given, used=self.used, rows=self._rows)
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Load what :meth:`state` returned, of as many tasks and tensors."""
+        self.factor = state['factor']
         self.given, self.used = state['given'].cpu(), state['used'].cpu()
         self._rows = [
             [None if part is None else part.to(self.like) for part in row] for row in state['rows']
