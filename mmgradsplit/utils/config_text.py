@@ -40,7 +40,7 @@ def read_config_text(text: str, file: Any) -> Config:
         if 'custom_imports' in cfg:
             import_modules_from_strings(**cfg.custom_imports)
         _check_types(values)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"the config in '{file}' is not one that mmengine has written, and would run code: "
             f'{error}. Give the config, too; or --trust-checkpoint, if you trust who made it'
@@ -61,10 +61,13 @@ def _value(node: ast.expr) -> Any:
         case ast.Dict(keys=keys, values=parts) if None not in keys:
             pairs = zip(keys, parts, strict=True)
             return {_value(key): _value(part) for key, part in pairs}  # type: ignore[arg-type]
-        case ast.Call(func=ast.Name(id='dict'), args=[], keywords=words) if all(
-            word.arg for word in words
-        ):
-            return {word.arg: _value(word.value) for word in words}
+        case ast.Call(func=ast.Name(id='dict'), args=parts, keywords=words):
+            merged: dict[Any, Any] = {}
+            for part in parts:
+                merged.update(_value(part))
+            for word in words:
+                merged.update({word.arg: _value(word.value)} if word.arg else _value(word.value))
+            return merged
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_value(operand)
         case ast.Name(id=name) if name in NUMBERS:

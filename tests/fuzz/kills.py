@@ -23,13 +23,13 @@ import torch
 sys.path[:0] = [str(Path(__file__).parents[1])]
 
 from fixtures_training import assert_same, in_child, load, run  # noqa: E402
-from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
-from toy_joint import TASKS
-from toy_weighting import AMTL, GRADNORM, config, numbers
+from mmengine.config import Config  # noqa: E402
+from mmengine.hooks import Hook  # noqa: E402
+from mmengine.runner import Runner  # noqa: E402
+from toy_joint import TASKS  # noqa: E402
+from toy_weighting import AMTL, GRADNORM, config, numbers  # noqa: E402
 
-from mmgradsplit.registry import HOOKS
+from mmgradsplit.registry import HOOKS  # noqa: E402
 
 EPOCHS, LENGTH = 4, 3
 UW, PCGRAD = dict(type='torchjd.UW'), dict(type='torchjd.PCGrad')
@@ -39,7 +39,7 @@ CHANGES = ('fsync', 'replace', 'remove', 'unlink')
 
 
 def plain(cfg: Config, **wrapper: Any) -> Config:
-    """mmengine's own wrapper, with momentum, whose state a resumed run needs."""
+    """The wrapper of mmengine, with momentum, whose state a resumed run needs."""
     sgd = dict(type='SGD', lr=0.05, momentum=0.9)
     cfg.optim_wrapper = {'type': 'OptimWrapper', 'optimizer': sgd, **wrapper}
     return cfg
