@@ -12,6 +12,7 @@ from mmgradsplit.engine.screen import ScreenRunner
 from mmgradsplit.utils.checkpoint_files import CheckpointError, why_damaged
 
 from .checkpoints import checkpoint_folder, find_newest, numbered_checkpoints
+from .config_changes import config_changes
 from .preparation import prepare, start_processes, use_mixed_precision
 from .start_weights import parts_to_load
 from .work_dir_lock import only_run_in
@@ -73,6 +74,8 @@ def _train(cfg: Config, resume: str | Path | None, amp: bool, validate: bool) ->
         use_mixed_precision(cfg)
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if cfg.resume:
+        notices += config_changes(cfg, cfg.load_from)
     if start_processes(cfg):
         notices.append('No GPU: the processes exchange gradients by gloo, on the CPU.')
     runner = ScreenRunner.from_cfg(cfg)

@@ -67,9 +67,11 @@ class ScreenRunner(Runner):
         # Of mmcv's time; resuming would run it.
         (checkpoint.get('meta') or {}).pop('config', None)
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
-        load_fitting(unwrapped(self.model), checkpoint, filename)
+        same = bool(self.cfg.get('resume'))
+        others = load_fitting(unwrapped(self.model), checkpoint, filename, same_tasks=same)
         mark_as_loaded(self)
-        self.logger.info(f'Load checkpoint from {filename}')
+        unused = f', without its tasks {others}' if others else ''
+        self.logger.info(f'Load checkpoint from {filename}{unused}')
         return checkpoint
 
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:

@@ -143,7 +143,7 @@ def _load_checked(
         with _weights_alone():
             content: Any = _load_unchecked(filename, map_location, logger)
     except (URLError, ConnectionError, TimeoutError) as error:
-        raise OSError(
+        raise ConnectionError(
             f"'{filename}' cannot be downloaded ({error}); go online once, or give a file"
         ) from error
     except (OSError, CheckpointError, ImportError, MemoryError, torch.cuda.OutOfMemoryError):
@@ -167,7 +167,7 @@ def _load_checked(
     return content  # type: ignore[return-value]
 
 
-CheckpointLoader.load_checkpoint = classmethod(_load_checked)  # type: ignore[method-assign,assignment]
+CheckpointLoader.load_checkpoint = classmethod(_load_checked)
 # mmengine's own list has Python's getattr. It is asked for by loaders of other places than files.
 vars(mmengine_checkpoint)['get_torch_safe_globals'] = pickled_classes
 

@@ -7,17 +7,23 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def load_fitting(model: nn.Module, content: Mapping[str, Any], file: str | Path) -> None:
-    """Load the weights of a checkpoint, all of them, into all of a network.
+def load_fitting(
+    model: nn.Module, content: Mapping[str, Any], file: str | Path, same_tasks: bool = False
+) -> list[str]:
+    """Load the weights of a checkpoint into all of a network.
 
     Args:
         model: The network.
         content: The checkpoint: weights by name, or with weights as ``state_dict``.
         file: Where it is from, for the message of an error.
+        same_tasks: Whether the checkpoint may have no tasks beside those of the network.
+
+    Returns:
+        The tasks of the checkpoint that the network does not have.
 
     Raises:
-        ValueError: If the network lacks a tensor of the checkpoint or has one more, or if one has
-            another shape.
+        ValueError: If the network lacks a tensor of the checkpoint, other than those of such a
+            task, or has one more, or if one has another shape.
     """
     given = content.get('state_dict', content)
     if not isinstance(given, Mapping):
@@ -41,12 +47,14 @@ def load_fitting(model: nn.Module, content: Mapping[str, Any], file: str | Path)
         # A counter that no computation reads, and files of old versions of torch lack.
         if name not in weights and not name.endswith('num_batches_tracked')
     ]
-    unknown = list(found.unexpected_keys)
-    if not (missing or unknown or other):
-        return
-    theirs = sorted({name.split('.')[1] for name in weights if name.startswith('tasks.')})
-    of = f'the tasks {theirs}' if theirs else 'no task'
     tasks = list(getattr(model, 'tasks', ()))
+    theirs = sorted({name.split('.')[1] for name in weights if name.startswith('tasks.')})
+    others = [] if same_tasks else [task for task in theirs if task not in tasks]
+    of_others = tuple(f'tasks.{task}.' for task in others)
+    unknown = [name for name in found.unexpected_keys if not name.startswith(of_others)]
+    if not (missing or unknown or other):
+        return others
+    of = f'the tasks {theirs}' if theirs else 'no task'
     differences = [f'{name} is missing' for name in missing]
     differences += [f'{name} is not in the model' for name in unknown]
     first = '; '.join([*other.values(), *differences][:3])

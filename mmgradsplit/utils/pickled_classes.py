@@ -13,7 +13,7 @@ from mmengine.logging import HistoryBuffer
 try:
     from numpy._core import multiarray
 except ImportError:  # NumPy 1
-    from numpy.core import multiarray
+    from numpy.core import multiarray  # type: ignore[no-redef]
 
 STATISTICS = ('current', 'max', 'mean', 'min')
 

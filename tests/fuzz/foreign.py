@@ -70,7 +70,9 @@ FOREIGN: dict[str, Callable[[Path], Any]] = {
     # Other tasks and heads.
     'one task of two': _weights(tasks=('attribute',)),
     'the other task': _weights(tasks=('parsing',)),
-    'more tasks': _weights(tasks=('attribute', 'parsing', 'reid')),
+    'a task of another name': _changed(
+        lambda of: {name.replace('.parsing.', '.parts.'): value for name, value in of.items()}
+    ),
     'tasks that are not here': _weights(tasks=('reid', 'pose')),
     'another number of classes': _weights(model__tasks__parsing__decode_head__num_classes=9),
     'another number of attributes': _weights(model__tasks__attribute__head__num_classes=9),

@@ -95,6 +95,32 @@ def test_a_copy_goes_on_from_its_own_files(tmp_path: Path) -> None:
     assert before == after
 
 
+def test_other_values_than_those_of_the_checkpoint_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = cfg_of(tmp_path)
+    run(cfg, tmp_path / 'run')
+    cfg.train_cfg.max_epochs, cfg.log_level = 3, 'INFO'
+    cfg.optim_wrapper.optimizer.lr = 0.5
+    run(cfg, tmp_path / 'run', resume='auto')
+    said = capsys.readouterr().out
+    assert (
+        'optim_wrapper.optimizer.lr=0.5 (it was 0.05), train_cfg.max_epochs=3 (it was 2).' in said
+    )
+    run(cfg, tmp_path / 'again')
+    assert 'it was' not in capsys.readouterr().out
+
+
+def test_an_epoch_of_another_length_is_refused(tmp_path: Path) -> None:
+    """Also a shorter one, in which the iterations that were done would fit."""
+    cfg = cfg_of(tmp_path, train_cfg__iters_per_epoch=4)
+    run(cfg, tmp_path / 'run')
+    cfg.train_cfg.update(max_epochs=4, iters_per_epoch=3)
+    message = r'train_cfg\.iters_per_epoch=3 does not fit .*epoch 2, iteration 8'
+    with pytest.raises(ValueError, match=message):
+        run(cfg, tmp_path / 'run', resume='auto')
+
+
 # ---- one work dir, one run ----
 
 
