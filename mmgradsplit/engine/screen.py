@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.runner import Runner
 
 from mmgradsplit.utils import load_fitting, read_checkpoint, unwrapped
-from mmgradsplit.utils.mmengine_private import mark_as_loaded, silence_print_log
+from mmgradsplit.utils.mmengine_private import silence_print_log
 
 # How messages of the log begin that are for the log file alone, each with the reason.
 FOR_THE_FILE = (
@@ -69,7 +69,6 @@ class ScreenRunner(Runner):
         self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
         same = bool(self.cfg.get('resume'))
         others = load_fitting(unwrapped(self.model), checkpoint, filename, same_tasks=same)
-        mark_as_loaded(self)
         unused = f', without its tasks {others}' if others else ''
         self.logger.info(f'Load checkpoint from {filename}{unused}')
         return checkpoint

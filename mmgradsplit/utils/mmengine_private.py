@@ -14,7 +14,6 @@ Overridden, or read and written by a subclass:
 
 Used through the functions below:
 
-- ``Runner._has_loaded`` (0.10.12): whether it has loaded what it is to load.
 - ``OptimWrapper._inner_count`` (0.10.12): how many backward passes it has counted.
 - ``BaseModule._params_init_info`` (0.10.12): the note of an initialisation that failed.
 - The text of NumPy's error for a data set without a sample, which
@@ -32,7 +31,6 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.logging import logger as logger_module
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner
 from torch import nn
 
 NO_SAMPLES = 'need at least one array to concatenate'
@@ -42,11 +40,6 @@ UNKNOWN_TYPE = re.compile(r'(\S+) is not in the mmgradsplit::\w+ registry')
 def count_backward(wrapper: OptimWrapper) -> None:
     """Count a backward pass that was done without ``OptimWrapper.backward``."""
     wrapper._inner_count += 1
-
-
-def mark_as_loaded(runner: Runner) -> None:
-    """Take note that a runner has loaded its checkpoint, so that it does not load it again."""
-    runner._has_loaded = True
 
 
 def forget_failed_init(module: nn.Module) -> None:
