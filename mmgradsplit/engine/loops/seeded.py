@@ -153,7 +153,8 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         """Validate the network as it stands, and tell the method."""
         self._validating = True
         try:
-            self.runner.val_loop.run()
+            found = self.runner.val_loop.run()
+            self.validated(found)  # a loop of one's own may call no hooks
         finally:
             self._validating = False
 
@@ -164,6 +165,7 @@ class SeededTrainLoop(EpochBasedTrainLoop):
             metrics: By name.
         """
         if self._validating:
+            self._validating = False  # once for each validation
             self.metrics = (self._iter, dict(metrics))
             self.method.validated(metrics, self._iter)
             self.runner.message_hub.update_info(VALIDATED, self._iter)
