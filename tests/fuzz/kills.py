@@ -192,19 +192,18 @@ class Reaper(Hook):
     ) -> None:
         self.meet('step')
 
-    def before_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+    def before_val_epoch(self, runner: Runner) -> None:
         self.meet('validation')
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         self.meet('validated')
 
 
-def moments(rng: np.random.Generator) -> Iterator[dict[str, Any]]:
-    """Random moments, early ones first: each run after a kill is shorter."""
+def moments(rng: np.random.Generator) -> Iterator[tuple[str, int]]:
+    """Random moments of a run: place and number, as :class:`Reaper` takes them."""
     places = ('iteration', 'step', 'validation', 'validated', *CHANGES)
     while True:
-        place = str(rng.choice(places))
-        yield dict(type='Reaper', place=place, number=int(rng.integers(0, 4)))
+        yield str(rng.choice(places)), int(rng.integers(0, 4))
 
 
 def setup(name: str, folder: Path) -> Config:
@@ -216,17 +215,14 @@ def setup(name: str, folder: Path) -> Config:
     return SETUPS[name](cfg)
 
 
-def try_setup(name: str, kills: int, rng: np.random.Generator, folder: Path) -> int:
+def try_setup(name: str, kills: int, moments: Iterator[tuple[str, int]], folder: Path) -> None:
     """Kill and resume a run, and compare its end with that of a run left alone.
 
     Args:
         name: Of the set-up.
         kills: Number of kills.
-        rng: Chooses the moments.
+        moments: When; of those at which a run has ended already, there may be as many as you like.
         folder: To work in.
-
-    Returns:
-        The kills that there were; the last run may have ended before.
 
     Raises:
         AssertionError: If the ends differ.
@@ -234,12 +230,11 @@ def try_setup(name: str, kills: int, rng: np.random.Generator, folder: Path) -> 
     cfg = setup(name, folder)
     assert in_child(functools.partial(run, cfg, folder / 'whole')) == 0
     work_dir, killed = folder / 'killed', 0
-    choices = moments(rng)
-    for _ in range(4 * kills):
-        if killed == kills:
-            break
+    while killed < kills:
+        place, number = next(moments)
         doomed = cfg.copy()
-        doomed.custom_hooks = [*(cfg.get('custom_hooks') or []), next(choices)]
+        reaper = dict(type='Reaper', place=place, number=number)
+        doomed.custom_hooks = [*(cfg.get('custom_hooks') or []), reaper]
         code = in_child(functools.partial(run, doomed, work_dir, resume='auto'))
         assert code in (0, -signal.SIGKILL), f'it ended with {code}'
         killed += code != 0
@@ -248,7 +243,6 @@ def try_setup(name: str, kills: int, rng: np.random.Generator, folder: Path) -> 
             shutil.rmtree(work_dir)
     assert in_child(functools.partial(run, cfg, work_dir, resume='auto')) == 0
     compare(work_dir, folder / 'whole')
-    return killed
 
 
 def compare(ours: Path, theirs: Path) -> None:
@@ -287,7 +281,8 @@ def main() -> None:
             due = (args.kills * (index + 1)) // len(args.setups)
             kills = due - (args.kills * index) // len(args.setups)
             try:
-                total += try_setup(name, kills, rng, Path(folder, str(index)))
+                try_setup(name, kills, moments(rng), Path(folder, str(index)))
+                total += kills
                 print(f'{name}: {kills} kills, bit-equal', flush=True)
             except (AssertionError, TimeoutError) as error:
                 failed.append(name)

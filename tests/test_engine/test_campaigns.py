@@ -1,8 +1,8 @@
 """A minute's worth of each campaign of ``tests/fuzz`` on checkpoints, which go on for hours."""
 
+import itertools
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from fixtures_training import write_data
@@ -18,17 +18,23 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.mark.parametrize(
-    'name',
+    ('name', 'moments'),
     [
-        'plain in turn, accumulating',
-        'aggregator, accumulating',
-        'plateau',
-        'best',
-        'both kinds',
+        # Within an accumulation.
+        ('plain in turn, accumulating', [('step', 4), ('iteration', 4)]),
+        ('aggregator, accumulating', [('step', 4), ('iteration', 4)]),
+        # Before a validation.
+        ('plateau', [('step', 4), ('validation', 0)]),
+        # When a new checkpoint is there, and the old one still as well.
+        ('best', [('remove', 0), ('remove', 0)]),
+        # Two hooks write into one folder, within an accumulation.
+        ('both kinds', [('step', 3), ('step', 1)]),
     ],
 )
-def test_killed_runs_end_as_others(name: str, tmp_path: Path) -> None:
-    assert kills.try_setup(name, 2, np.random.default_rng(len(name)), tmp_path) == 2
+def test_killed_runs_end_as_others(
+    name: str, moments: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    kills.try_setup(name, 2, itertools.cycle(moments), tmp_path)
 
 
 def test_no_flipped_bit_is_silent(tmp_path: Path) -> None:
