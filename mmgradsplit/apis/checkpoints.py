@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmgradsplit.utils.checkpoint_files import read_meta, why_damaged
+from mmgradsplit.utils.checkpoint_files import read_meta, why_damaged, why_not_continue
 
 NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
@@ -67,7 +67,7 @@ def find_newest(folder: str | Path, work_dir: str | Path | None = None) -> Newes
         candidates = sorted([*candidates, other], key=_position)
     damaged: dict[Path, str] = {}
     for path in reversed(candidates):
-        reason = why_damaged(path)
+        reason = why_not_continue(path)
         if reason is None:
             return Newest(path, damaged)
         damaged[path] = reason

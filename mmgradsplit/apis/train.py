@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from mmgradsplit.engine.hooks import OverviewHook
 from mmgradsplit.engine.screen import ScreenRunner
-from mmgradsplit.utils.checkpoint_files import CheckpointError, why_damaged
+from mmgradsplit.utils.checkpoint_files import CheckpointError, why_not_continue
 
 from .checkpoints import checkpoint_folder, find_newest, numbered_checkpoints
 from .config_changes import config_changes
@@ -100,7 +100,7 @@ def _set_start(cfg: Config, resume: str | Path | None) -> list[str]:
     if resume != 'auto':
         if not Path(resume).is_file():
             raise FileNotFoundError(f"--resume: no checkpoint '{resume}'")
-        reason = why_damaged(resume)
+        reason = why_not_continue(resume)
         if reason:
             raise CheckpointError(
                 f"--resume: the checkpoint '{resume}' is damaged: {reason}; --resume without a "

@@ -9,6 +9,7 @@ read (``load_from``, ``init_cfg``, resuming, testing), read like this, too.
 """
 
 import os
+import pickle
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -75,11 +76,35 @@ def read_meta(file: str | Path) -> Mapping[str, Any]:
         Its ``meta``; empty where it cannot be read.
     """
     try:
-        with torch.serialization.safe_globals(pickled_classes()):
-            content = torch.load(file, map_location='cpu', weights_only=True, mmap=True)
-        return content['meta']
+        return _outline(file)['meta']
     except Exception:  # whatever unpickling raises; who reads it whole hears of it
         return {}
+
+
+def why_not_continue(file: str | Path) -> str | None:
+    """Why a run cannot be resumed from a file, as :func:`why_damaged`; None if it can.
+
+    What torch cannot read, though the checksums are right, is damaged as well. A file that would
+    run code is not: who reads it hears of it.
+
+    Args:
+        file: A file of torch's.
+    """
+    reason = why_damaged(file)
+    if reason is None:
+        try:
+            _outline(file)
+        except pickle.UnpicklingError:
+            return None
+        except Exception as error:  # torch's reader of archives has no error of its own
+            return f'{type(error).__name__}: {str(error).partition(chr(10))[0]}'
+    return reason
+
+
+def _outline(file: str | Path) -> dict[str, Any]:
+    """A checkpoint whose tensors are not read, but mapped."""
+    with torch.serialization.safe_globals(pickled_classes()):
+        return torch.load(file, map_location='cpu', weights_only=True, mmap=True)
 
 
 def why_damaged(file: str | Path) -> str | None:
@@ -94,9 +119,9 @@ def why_damaged(file: str | Path) -> str | None:
         except ValueError as error:
             return str(error)
         return None
-    if not zipfile.is_zipfile(file):
-        return 'it does not end as a checkpoint does'
     try:
+        if not zipfile.is_zipfile(file):
+            return 'it does not end as a checkpoint does'
         with zipfile.ZipFile(file) as archive:
             bad = archive.testzip()
     except Exception as error:  # what zipfile raises differs with what is damaged

@@ -39,7 +39,7 @@ def test_killed_runs_end_as_others(
 
 def test_no_flipped_bit_is_silent(tmp_path: Path) -> None:
     found = flips.try_flips(tmp_path, 40, seed=1)
-    assert not [what for what in found if 'silent' in what]
+    assert not [what for what in found if 'silent' in what or 'late' in what]
     assert found['pth: found'] > 10 and found['safetensors: found'] > 10
 
 
