@@ -163,6 +163,29 @@ def test_a_full_disk_is_said_and_what_was_whole_stays(tmp_path: Path) -> None:
     assert (tmp_path / 'file').read_bytes() == b'before'
 
 
+def test_a_full_disk_in_a_training(tmp_path: Path) -> None:
+    """The first checkpoint fits, and is whole; the second one does not."""
+    cfg = cfg_of(tmp_path, custom_hooks=[dict(type='FullDiskHook')])
+
+    def train() -> None:
+        with pytest.raises(OSError, match=r"epoch_2\.pth'"):
+            run(cfg, tmp_path / 'run')
+
+    assert in_child(train) == 0
+    assert [path.name for path in (tmp_path / 'run').glob('*.pth*')] == ['epoch_1.pth']
+    cfg.custom_hooks = []
+    assert run(cfg, tmp_path / 'run', resume='auto').epoch == 2
+
+
+@HOOKS.register_module(force=True)
+class FullDiskHook(Hook):
+    """Lets no file grow beyond some bytes, in the second epoch."""
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        if runner.epoch == 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))
+
+
 # ---- errors in a step ----
 
 

@@ -113,6 +113,12 @@ def test_no_command_runs_it(
     assert str(hostile) in said and '--trust-checkpoint' in said and 'mkdir' in said
 
 
+def test_the_option_lets_it_run(hostile: Path, ran: Path) -> None:
+    with pytest.raises(SystemExit):  # it holds no config
+        main(['publish', str(hostile), '--to', str(hostile.parent), '--trust-checkpoint'])
+    assert ran.is_dir()
+
+
 @pytest.mark.parametrize('prefix', [None, 'backbone.'])
 def test_no_initialisation_runs_it(hostile: Path, ran: Path, prefix: str | None) -> None:
     with pytest.raises(CheckpointError, match='--trust-checkpoint'):

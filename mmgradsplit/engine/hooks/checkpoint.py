@@ -133,6 +133,11 @@ class AtomicCheckpointHook(CheckpointHook):
         try:
             with self._remove_afterwards():
                 super()._save_checkpoint_with_step(runner, step, meta)
+        except OSError as error:
+            if error.filename is None:  # mmengine's own file, on a full disk
+                file = str(Path(runner.work_dir, 'last_checkpoint'))
+                raise OSError(error.errno, error.strerror, file) from error
+            raise
         finally:
             self._to_save = []
 
