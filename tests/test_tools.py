@@ -213,7 +213,7 @@ def test_resume_from_a_named_checkpoint(finished: Path, stopped: Path, tmp_path:
     with pytest.raises(FileNotFoundError, match=r'--resume: no checkpoint'):
         train(config, work_dir=tmp_path / 'other', resume=stopped / 'epoch_7.pth')
     (stopped / 'epoch_1.pth').write_bytes(b'half')
-    with pytest.raises(ValueError, match='not whole'):
+    with pytest.raises(ValueError, match='is damaged: it does not end'):
         train(config, work_dir=tmp_path / 'other', resume=stopped / 'epoch_1.pth')
 
 

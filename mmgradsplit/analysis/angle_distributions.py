@@ -11,7 +11,6 @@ from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -20,7 +19,7 @@ from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.apis.start_weights import load_parts, parts_to_load
 from mmgradsplit.optim import Weighting, build_weighting
 from mmgradsplit.registry import MODELS
-from mmgradsplit.utils import config_name, seed_all, write_json
+from mmgradsplit.utils import config_name, load_fitting, read_checkpoint, seed_all, write_json
 from mmgradsplit.utils.tracing import kept_generators
 from mmgradsplit.visualization import draw_angles, save_figure
 
@@ -155,7 +154,8 @@ def _model(cfg: Config, checkpoint: str | Path | None, seed: int) -> tuple[Any, 
     seed_all(seed)
     model: Any = multi_task(MODELS.build(cfg.model))
     if checkpoint is not None:
-        content = load_checkpoint(model, str(checkpoint), map_location='cpu', strict=True)
+        content = read_checkpoint(checkpoint)
+        load_fitting(model, content, checkpoint)
         return model, content.get('optimizer', {}).get('weighting')
     with _few_words():
         model.init_weights()
@@ -163,7 +163,7 @@ def _model(cfg: Config, checkpoint: str | Path | None, seed: int) -> tuple[Any, 
     if parts is not None:
         load_parts(model, parts)
     elif cfg.get('load_from'):
-        load_checkpoint(model, str(cfg.load_from), map_location='cpu')
+        load_fitting(model, read_checkpoint(cfg.load_from), cfg.load_from)
     return model, None
 
 

@@ -1,5 +1,7 @@
 """What a notebook calls: train, test, predict, load, and the preparation of a config."""
 
+from mmgradsplit.utils import trust_checkpoints
+
 from .evaluate import evaluate
 from .inference import load_model, predict_image, register_sample_maker
 from .preparation import stop_processes
@@ -14,4 +16,5 @@ __all__ = [
     'select_tasks',
     'stop_processes',
     'train',
+    'trust_checkpoints',
 ]

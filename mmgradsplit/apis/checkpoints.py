@@ -1,127 +1,90 @@
-"""Finds the checkpoints of a working directory, and reads and writes safetensors."""
+"""Finds the checkpoints of a working directory that a run can continue from."""
 
-import ast
+import math
 import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-from mmengine.runner.checkpoint import CheckpointLoader, load_from_local
-from safetensors import safe_open
-from safetensors.torch import save
-from torch import Tensor
+from mmgradsplit.utils.checkpoint_files import read_meta, why_damaged, why_not_continue
 
-from mmgradsplit.utils import write_atomically
+NUMBERED = re.compile(r'(epoch|iter)_(\d+)\.pth')
 
-NUMBERED = re.compile(r'(?:epoch|iter)_(\d+)\.pth')
+
+class Newest(NamedTuple):
+    """Where a run continues.
+
+    Attributes:
+        file: The newest whole checkpoint, or None.
+        damaged: Those that would come before it, each with the reason why it will not do.
+    """
+
+    file: Path | None
+    damaged: dict[Path, str]
+
+
+def checkpoint_folder(cfg: Mapping[str, Any]) -> Path:
+    """Where a config's runs write their checkpoints: the work dir, unless the hook has another.
+
+    Args:
+        cfg: The config, with a ``work_dir``.
+    """
+    hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
+    out = hook.get('out_dir')
+    work_dir = Path(cfg['work_dir'])
+    return Path(out, work_dir.name) if out else work_dir
 
 
 def numbered_checkpoints(work_dir: str | Path) -> list[Path]:
     """Checkpoints that a run has written to continue from, whole or not, the earliest first."""
     found = [path for path in Path(work_dir).glob('*.pth') if NUMBERED.fullmatch(path.name)]
-    return sorted(found, key=_position)
+    kinds = {path.name.partition('_')[0] for path in found}
+    # Numbers of epochs and of iterations do not compare; what the files say of themselves does.
+    return sorted(found, key=_number if len(kinds) < 2 else _position)
 
 
-def newest_checkpoint(work_dir: str | Path) -> Path | None:
-    """The newest whole checkpoint of a working directory, or None.
+def newest_checkpoint(folder: str | Path) -> Path | None:
+    """The newest whole checkpoint of a working directory, or None."""
+    return find_newest(folder).file
 
-    The file ``last_checkpoint`` is only a hint: a run that was killed may have left it missing,
-    empty, or behind the checkpoints themselves.
+
+def find_newest(folder: str | Path, work_dir: str | Path | None = None) -> Newest:
+    """The newest whole checkpoint of a folder, and what is damaged of those after it.
+
+    The file ``last_checkpoint`` is only a hint at a checkpoint of another name: a run that was
+    killed may have left it missing, empty, or behind the checkpoints themselves. What it says of
+    the folder is of no account, since the folder may be a copy of the one that it was written in.
+
+    Args:
+        folder: Where the checkpoints are.
+        work_dir: Where ``last_checkpoint`` is, if not there.
     """
-    candidates = numbered_checkpoints(work_dir)
-    hint = Path(work_dir, 'last_checkpoint')
-    if hint.is_file():
-        named = hint.read_text().strip()
-        # A checkpoint with another name, or in another folder.
-        candidates += [Path(named)] if named else []
-    whole = [path for path in candidates if is_whole(path)]
-    return max(whole, key=_position, default=None)
+    candidates = numbered_checkpoints(folder)
+    hint = Path(work_dir or folder, 'last_checkpoint')
+    named = hint.read_text(errors='replace').strip() if hint.is_file() else ''
+    other = Path(folder, Path(named).name) if named else None
+    if other is not None and other.is_file() and other not in candidates:
+        candidates = sorted([*candidates, other], key=_position)
+    damaged: dict[Path, str] = {}
+    for path in reversed(candidates):
+        reason = why_not_continue(path)
+        if reason is None:
+            return Newest(path, damaged)
+        damaged[path] = reason
+    return Newest(None, damaged)
 
 
 def is_whole(path: str | Path) -> bool:
-    """Whether a checkpoint was written to its end, where the index of its zip format is."""
-    return zipfile.is_zipfile(path)
+    """Whether a checkpoint was written to its end, and has not changed since."""
+    return why_damaged(path) is None
 
 
-def _position(path: Path) -> tuple[int, float]:
+def _number(path: Path) -> int:
     match = NUMBERED.fullmatch(path.name)
-    return (int(match[1]) if match else -1, path.stat().st_mtime)
+    return int(match[2]) if match else -1
 
 
-# ---- safetensors ----
-
-
-@CheckpointLoader.register_scheme(prefixes='', force=True)
-def load_local_file(filename: str, map_location: Any = None) -> Any:
-    """Load a file as mmengine does, and ``.safetensors`` files as well.
-
-    So every way to load weights knows them: ``load_from``, ``init_cfg``, testing, export.
-
-    Args:
-        filename: The file.
-        map_location: As in ``torch.load``.
-
-    Raises:
-        FileNotFoundError: If it is not there.
-    """
-    path = Path(filename).expanduser()
-    if path.suffix != '.safetensors':
-        return load_from_local(filename, map_location)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file '{filename}'")
-    device = str(map_location) if isinstance(map_location, str | torch.device) else 'cpu'
-    with safe_open(path, framework='pt', device=device) as file:
-        state_dict = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        texts = file.metadata() or {}
-    # Files of other programs have other texts, or none.
-    meta = from_text(texts[META]) if META in texts else texts
-    return dict(state_dict=state_dict, meta=meta)
-
-
-def save_safetensors(state_dict: Mapping[str, Tensor], meta: Mapping[str, Any], file: Path) -> None:
-    """Write weights without any object that has to be unpickled.
-
-    Args:
-        state_dict: The weights.
-        meta: What :func:`load_local_file` gives back as ``meta``: texts, numbers, arrays, and
-            lists, tuples and dictionaries of them.
-        file: The file.
-    """
-    weights = {name: value.detach().cpu().contiguous() for name, value in state_dict.items()}
-    # One text, since safetensors writes several in an order that changes.
-    write_atomically(file, save(weights, metadata={META: to_text(meta)}))
-
-
-META, ARRAY = 'mmgradsplit', '__array__'
-
-
-def to_text(meta: Mapping[str, Any]) -> str:
-    """Texts, numbers, arrays, and lists, tuples and dictionaries of them, as one text."""
-    return repr(_plain(meta))
-
-
-def from_text(text: str) -> dict[str, Any]:
-    """What :func:`to_text` made a text of."""
-    return _restored(ast.literal_eval(text))
-
-
-def _plain(value: Any) -> Any:
-    """A value of literals alone."""
-    if isinstance(value, np.ndarray | np.generic):
-        return {ARRAY: value.tolist(), 'dtype': str(value.dtype)}
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else list(value)
-    return value
-
-
-def _restored(value: Any) -> Any:
-    if isinstance(value, dict):
-        if ARRAY in value:
-            return np.array(value[ARRAY], dtype=value['dtype'])
-        return {key: _restored(each) for key, each in value.items()}
-    return type(value)(map(_restored, value)) if isinstance(value, list | tuple) else value
+def _position(path: Path) -> tuple[float, float, float]:
+    """Iteration and epoch that a checkpoint stands at; last, where it cannot say."""
+    meta = read_meta(path)
+    return (meta.get('iter', math.inf), meta.get('epoch', math.inf), path.stat().st_mtime)

@@ -1,6 +1,5 @@
 """Loading a trained network: what a notebook, the inferencer and the tools start from."""
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,13 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmgradsplit.engine.loops.joint import STREAM
 from mmgradsplit.engine.screen import silence_toolboxes
 from mmgradsplit.registry import MODELS
+from mmgradsplit.utils import load_fitting, read_checkpoint
+from mmgradsplit.utils.config_text import read_config_text
 from mmgradsplit.visualization import predict_image, register_sample_maker
 
 from .preparation import prepare
@@ -46,12 +46,13 @@ def load_model(
         ValueError: If the config's model is not a MultiTaskModel, or the checkpoint is none, holds
             no config where it has to, or has other weights than the model.
     """
+    silence_toolboxes()
     content: Mapping[str, Any] = {} if checkpoint is None else read_checkpoint(checkpoint)
     meta = content.get('meta') or {}
     if config is None:
         if not meta.get('cfg'):
             raise ValueError(f"the checkpoint '{checkpoint}' holds no config: give the config, too")
-        config = Config.fromstring(meta['cfg'], '.py')
+        config = read_config_text(meta['cfg'], checkpoint)
     # Nothing is written into the work dir.
     cfg = prepare(config, work_dir='work_dirs', cfg_options=cfg_options)
     init_default_scope(cfg.default_scope)
@@ -62,59 +63,13 @@ def load_model(
             f'MultiTaskModel'
         )
     if checkpoint is not None:
-        _load_weights(model, content.get('state_dict', content), checkpoint)
+        load_fitting(model, content, checkpoint)
     metas = meta.get('dataset_meta') or {}
     model.cfg, model.input_size = cfg, _input_size(cfg)
     # Joint training has one data set, for all tasks.
     joint = metas.get(STREAM)
     model.dataset_meta = metas if joint is None else dict.fromkeys(model.tasks, joint)
     return model.to(device or get_device()).eval()
-
-
-def read_checkpoint(file: str | Path) -> Mapping[str, Any]:
-    """The content of a checkpoint, on the CPU.
-
-    Args:
-        file: Checkpoint file, or an address that mmengine knows.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no checkpoint.
-    """
-    if '://' not in str(file) and not Path(file).is_file():
-        raise FileNotFoundError(f"no checkpoint '{file}'")
-    silence_toolboxes()
-    try:
-        content = CheckpointLoader.load_checkpoint(str(file), map_location='cpu')
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError) as error:
-        reason = str(error).strip().partition('\n')[0]
-        raise ValueError(f"'{file}' is no checkpoint that torch can read: {reason}") from error
-    if not isinstance(content, Mapping):
-        raise ValueError(f"'{file}' is no checkpoint: it holds a {type(content).__name__}")
-    return content
-
-
-def _load_weights(model: Any, weights: Mapping[str, Any], file: str | Path) -> None:
-    own = model.state_dict()
-    missing = [name for name in own if name not in weights]
-    unknown = [name for name in weights if name not in own]
-    other = [
-        f'{name} has the shape {list(weights[name].shape)}, not {list(value.shape)}'
-        for name, value in own.items()
-        if name in weights and weights[name].shape != value.shape
-    ]
-    if missing or unknown or other:
-        tasks = {name.split('.')[1] for name in weights if str(name).startswith('tasks.')}
-        of = f'the tasks {sorted(tasks)}' if tasks else 'no task'
-        differences = [f'{name} is missing' for name in missing]
-        differences += [f'{name} is not in the model' for name in unknown]
-        first = '; '.join([*other, *differences][:3])
-        raise ValueError(
-            f"the checkpoint '{file}' does not fit the config's model: it has weights of {of}, and "
-            f'the model has {list(model.tasks)}; {len(missing) + len(unknown) + len(other)} '
-            f'entries differ: {first}'
-        )
-    model.load_state_dict(weights)
 
 
 def _input_size(cfg: Config) -> tuple[int, int] | None:

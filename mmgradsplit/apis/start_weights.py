@@ -4,17 +4,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmgradsplit.models import TaskNorm
 from mmgradsplit.registry import HOOKS
-from mmgradsplit.utils import did_you_mean, unwrapped
+from mmgradsplit.utils import CheckpointError, did_you_mean, read_checkpoint, unwrapped
 from mmgradsplit.utils.tables import TextTable
 
 BACKBONE = 'backbone'
@@ -137,20 +135,13 @@ def read_weights(file: str, part: str) -> dict[str, Tensor]:
         part: For which part of the network, for the message of an error.
 
     Raises:
-        ValueError: If there is none in it.
+        ValueError: If there is none in it, or it is no checkpoint.
         OSError: If it cannot be read or downloaded.
     """
     try:
-        content: Any = CheckpointLoader.load_checkpoint(file, map_location='cpu')
-    except (URLError, ConnectionError, TimeoutError) as error:
-        raise OSError(
-            f"load_from.{part}: '{file}' cannot be downloaded ({error}); go online once, or give "
-            f'a file'
-        ) from error
-    except Exception as error:  # whatever unpickling raises
-        raise OSError(
-            f"load_from.{part}: '{file}' is no checkpoint: {type(error).__name__}: {error}"
-        ) from error
+        content: Any = read_checkpoint(file)
+    except (OSError, CheckpointError) as error:
+        raise type(error)(f'load_from.{part}: {error}') from error
     for key in NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]

@@ -9,10 +9,13 @@ from mmengine.runner import Runner
 
 from mmgradsplit.engine.hooks import OverviewHook
 from mmgradsplit.engine.screen import ScreenRunner
+from mmgradsplit.utils.checkpoint_files import CheckpointError, why_not_continue
 
-from .checkpoints import is_whole, newest_checkpoint, numbered_checkpoints
+from .checkpoints import checkpoint_folder, find_newest, numbered_checkpoints
+from .config_changes import config_changes
 from .preparation import prepare, start_processes, use_mixed_precision
 from .start_weights import parts_to_load
+from .work_dir_lock import only_run_in
 
 
 def train(
@@ -46,14 +49,20 @@ def train(
 
     Raises:
         FileExistsError: If ``work_dir`` holds the checkpoints of an earlier run and ``resume`` is
-            not given.
+            not given, or another run trains there.
         FileNotFoundError: If the config or the checkpoint is not there.
         ValueError: If the checkpoint is not whole, or mixed precision does not fit the config.
     """
     cfg = prepare(config, work_dir, cfg_options, launcher, method)
+    with only_run_in(cfg.work_dir, launcher):
+        return _train(cfg, resume, amp, validate)
+
+
+def _train(cfg: Config, resume: str | Path | None, amp: bool, validate: bool) -> Runner:
+    """Train the model of a prepared config, in a work dir that is this run's alone."""
     if resume is None and cfg.get('resume'):
         resume = 'auto' if parts_to_load(cfg) else cfg.get('load_from') or 'auto'
-    notices = [_set_start(cfg, resume)]
+    notices = _set_start(cfg, resume)
     parts = parts_to_load(cfg)
     if parts is not None:
         # The Runner knows one file for all; the config that it writes has the hook instead.
@@ -65,6 +74,8 @@ def train(
         use_mixed_precision(cfg)
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if cfg.resume:
+        notices += config_changes(cfg, cfg.load_from)
     if start_processes(cfg):
         notices.append('No GPU: the processes exchange gradients by gloo, on the CPU.')
     runner = ScreenRunner.from_cfg(cfg)
@@ -73,9 +84,10 @@ def train(
     return runner
 
 
-def _set_start(cfg: Config, resume: str | Path | None) -> str:
+def _set_start(cfg: Config, resume: str | Path | None) -> list[str]:
     """Set what training starts from; return it in words."""
-    earlier = numbered_checkpoints(cfg.work_dir)
+    folder = checkpoint_folder(cfg)
+    earlier = numbered_checkpoints(folder)
     cfg.resume = resume is not None
     if resume is None:
         if earlier:
@@ -84,25 +96,29 @@ def _set_start(cfg: Config, resume: str | Path | None) -> str:
                 f'run, which would be overwritten: continue that run with --resume, or choose '
                 f'another --work-dir'
             )
-        return f'Training starts anew in {cfg.work_dir}.'
-    if resume == 'auto':
-        newest = newest_checkpoint(cfg.work_dir)
-        if newest is None:
-            if earlier:
-                raise ValueError(
-                    f"--resume: none of the checkpoints in work_dir '{cfg.work_dir}' is whole "
-                    f'({", ".join(path.name for path in earlier)}); remove them to start anew'
-                )
-            cfg.resume = False
-            return f'--resume: no checkpoint in {cfg.work_dir} yet, so training starts anew.'
-        cfg.load_from = str(newest)
-    elif not Path(resume).is_file():
-        raise FileNotFoundError(f"--resume: no checkpoint '{resume}'")
-    elif not is_whole(resume):
-        raise ValueError(
-            f"--resume: the checkpoint '{resume}' is not whole; --resume without a file takes the "
-            f'newest whole one of the work_dir'
-        )
-    else:
+        return [f'Training starts anew in {cfg.work_dir}.']
+    if resume != 'auto':
+        if not Path(resume).is_file():
+            raise FileNotFoundError(f"--resume: no checkpoint '{resume}'")
+        reason = why_not_continue(resume)
+        if reason:
+            raise CheckpointError(
+                f"--resume: the checkpoint '{resume}' is damaged: {reason}; --resume without a "
+                f'file takes the newest whole one of the work_dir'
+            )
         cfg.load_from = str(resume)
-    return f'Training continues from {cfg.load_from}.'
+        return [f'Training continues from {cfg.load_from}.']
+    newest = find_newest(folder, cfg.work_dir)
+    if newest.file is None:
+        if newest.damaged:
+            raise CheckpointError(
+                f"--resume: none of the checkpoints in '{folder}' is whole "
+                f'({", ".join(path.name for path in newest.damaged)}); remove them to start anew'
+            )
+        cfg.resume = False
+        return [f'--resume: no checkpoint in {folder} yet, so training starts anew.']
+    cfg.load_from = str(newest.file)
+    return [
+        *(f'{file.name} is damaged: {reason}.' for file, reason in newest.damaged.items()),
+        f'Training continues from {cfg.load_from}.',
+    ]

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .options import add_cfg_options, add_config, add_device
+from .options import add_cfg_options, add_config, add_device, add_trust
 
 DESCRIPTION = 'Measure how often the gradients of two tasks conflict, layer by layer.'
 
@@ -10,6 +10,7 @@ DESCRIPTION = 'Measure how often the gradients of two tasks conflict, layer by l
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config(parser)
+    add_trust(parser)
     parser.add_argument(
         'checkpoints', nargs='+', help='checkpoints of networks of this config, one a row'
     )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from .options import add_cfg_options, add_config, add_device
+from .options import add_cfg_options, add_config, add_device, add_trust
 
 DESCRIPTION = (
     'Measure the angles between task gradients, and between successive steps, with '
@@ -13,6 +13,7 @@ DESCRIPTION = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config(parser, ' of joint training')
+    add_trust(parser)
     parser.add_argument(
         'checkpoint', nargs='?', help='weights (default: the network as training starts with it)'
     )

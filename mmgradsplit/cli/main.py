@@ -81,6 +81,11 @@ def _run(args: argparse.Namespace) -> None:
     given = vars(args)
     run: Callable[..., None] = given.pop('run')
     debug = given.pop('debug')
+    trust = given.pop('trust_checkpoint', False)
     given.pop('print_completion', None)
     with one_sentence(debug):
+        if trust:
+            from mmgradsplit.utils import trust_checkpoints
+
+            trust_checkpoints()
         run(args)

@@ -43,6 +43,17 @@ def add_checkpoint(parser: argparse.ArgumentParser) -> None:
         'the checkpoint holds',
     )
     parser.add_argument('checkpoint', help='checkpoint file')
+    add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Add ``--trust-checkpoint``, for every command that reads one."""
+    parser.add_argument(
+        '--trust-checkpoint',
+        action='store_true',
+        help='also read checkpoints that can run code when they are read, because you trust who '
+        'made them',
+    )
 
 
 def add_checkpoint_with_config(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +62,7 @@ def add_checkpoint_with_config(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--config', help='config of the network (default: the one that the checkpoint holds)'
     )
+    add_trust(parser)
 
 
 def add_passes(parser: argparse.ArgumentParser, default: str = 'shared') -> None:
@@ -165,6 +177,7 @@ def add_many_trainings(parser: argparse.ArgumentParser, repeat: int) -> None:
         '--processes', type=int, metavar='N', help='trainings at once (default: one a GPU)'
     )
     add_amp(parser)
+    add_trust(parser)
 
 
 def add_launcher(parser: argparse.ArgumentParser, doing: str, script: str) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from .options import add_cfg_options, add_config, add_launcher
+from .options import add_cfg_options, add_config, add_launcher, add_trust
 
 DESCRIPTION = 'Measure a checkpoint on the test sets of a config.'
 
@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_config(parser)
     parser.add_argument('checkpoint', help='checkpoint file')
+    add_trust(parser)
     parser.add_argument('--work-dir', help='folder for logs (default: work_dirs/<config name>)')
     parser.add_argument('--out', metavar='JSON', help='file to write the metrics to')
     add_cfg_options(parser)

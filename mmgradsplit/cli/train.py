@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from .options import add_amp, add_cfg_options, add_config, add_launcher, add_method
+from .options import add_amp, add_cfg_options, add_config, add_launcher, add_method, add_trust
 
 DESCRIPTION = 'Train the network of a config.'
 
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CHECKPOINT',
         help='continue from this checkpoint, or from the newest whole one of the work dir',
     )
+    add_trust(parser)
     add_method(parser)
     add_amp(parser)
     parser.add_argument('--no-validate', action='store_true', help='do not validate while training')

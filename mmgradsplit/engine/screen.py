@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from mmgradsplit.utils import CONFIG_JSON, write_json
+from mmgradsplit.utils import CONFIG_JSON, load_fitting, read_checkpoint, unwrapped, write_json
 from mmgradsplit.utils.mmengine_private import silence_print_log
 
 # How messages of the log begin that are for the log file alone, each with the reason.
@@ -42,9 +42,6 @@ OF_TOOLBOXES = (
 # How what is printed without a logger begins, each with the reason.
 PRINTED_BY_TOOLBOXES = (
     'Could not import OneDL',  # a kind of data set that is not installed and that nothing asks for
-    # Every checkpoint of a training holds NumPy's arrays and mmengine's history, and is read all
-    # the same; `mmgradsplit publish` writes files without them.
-    'Could not safely load weights: ',
 )
 
 
@@ -52,8 +49,31 @@ class ScreenRunner(Runner):
     """mmengine's runner, whose screen shows what a user wants to know.
 
     Environment, config and hooks are in the log file alone. ``log_level='DEBUG'`` in the config
-    shows everything.
+    shows everything. And a checkpoint has to fit the model: nothing is trained or measured into
+    which a part of it, or nothing, was loaded.
     """
+
+    def load_checkpoint(
+        self, filename: str, map_location: Any = 'cpu', *_: Any, **__: Any
+    ) -> dict[str, Any]:
+        """Load the weights of a checkpoint, which have to fit.
+
+        Args:
+            filename: The file.
+            map_location: As in ``torch.load``.
+
+        Raises:
+            ValueError: If it does not fit the model, or is no checkpoint.
+        """
+        checkpoint = read_checkpoint(filename, map_location)
+        # Of mmcv's time; resuming would run it.
+        (checkpoint.get('meta') or {}).pop('config', None)
+        self.call_hook('after_load_checkpoint', checkpoint=checkpoint)
+        same = bool(self.cfg.get('resume'))
+        others = load_fitting(unwrapped(self.model), checkpoint, filename, same_tasks=same)
+        unused = f', without its tasks {others}' if others else ''
+        self.logger.info(f'Load checkpoint from {filename}{unused}')
+        return checkpoint
 
     def build_logger(self, *args: Any, **kwargs: Any) -> logging.Logger:
         """The logger of mmengine, whose screen leaves out what is for the log file."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from mmgradsplit.apis import load_model
-from mmgradsplit.apis.checkpoints import to_text
 from mmgradsplit.utils import chosen_tasks, import_extra
+from mmgradsplit.utils.safetensors_files import to_text
 from mmgradsplit.version import __version__
 
 from .task_graph import TaskGraph

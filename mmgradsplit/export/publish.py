@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader
 
 from mmgradsplit.apis import load_model
-from mmgradsplit.apis.checkpoints import save_safetensors
+from mmgradsplit.utils import read_checkpoint
+from mmgradsplit.utils.safetensors_files import save_safetensors
 from mmgradsplit.utils.tables import TextTable
 from mmgradsplit.version import __version__
 
@@ -80,7 +80,7 @@ def publish(
     if not Path(checkpoint).is_file():
         raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
     model: Any = load_model(config, checkpoint, 'cpu')
-    content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location='cpu')
+    content = read_checkpoint(checkpoint)
     values = _metrics(Path(checkpoint), content.get('meta', {}), metrics)
     meta = dict(
         cfg=_public(model.cfg).pretty_text,

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmgradsplit.apis.checkpoints import from_text
 from mmgradsplit.export.graph import INPUT, import_onnxruntime
 from mmgradsplit.export.task_graph import head_of, normalisation
 from mmgradsplit.functional.placement import Size
+from mmgradsplit.utils.config_text import read_config_text
+from mmgradsplit.utils.safetensors_files import from_text
 
 from .inferencer import MultiTaskInferencer
 
@@ -48,7 +48,7 @@ class OnnxInferencer(MultiTaskInferencer):
         if 'mmgradsplit' not in texts:
             raise ValueError(f"'{file}' was not written by `mmgradsplit export --format onnx`")
         meta = from_text(texts['mmgradsplit'])
-        super().__init__(Config.fromstring(meta['cfg'], '.py'), device='cpu')
+        super().__init__(read_config_text(meta['cfg'], file), device='cpu')
         self.model.dataset_meta = meta['dataset_meta']
         self.model.input_size = tuple(meta['size'])
         self.tasks = meta['tasks']

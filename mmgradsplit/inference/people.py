@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmgradsplit.apis.inference import read_checkpoint
 from mmgradsplit.functional.placement import Box, Size
+from mmgradsplit.utils import load_fitting, read_checkpoint
 
 from .images import Frame
 
@@ -76,14 +76,14 @@ class Detector:
         cfg = Config.fromfile(config)
         # mmdet leaves its scope behind.
         scope = cfg.get('default_scope') or 'mmdet'
-        content = read_checkpoint(checkpoint)
         with DefaultScope.overwrite_default_scope(scope):
             # With a palette, mmdet does not look for the detector's own data set.
             self.model = init_detector(
                 cfg, str(checkpoint), palette='random', device=device or get_device()
             )
+            # mmdet loads what fits, and only warns of the rest.
+            load_fitting(self.model, read_checkpoint(checkpoint), checkpoint)
             steps = get_test_pipeline_cfg(self.model.cfg)
-        _check_weights(self.model, content, config, checkpoint)
         steps[0] = dict(type='mmdet.LoadImageFromNDArray')
         self.scope, self.steps, self.threshold = scope, steps, threshold
         classes = [str(name) for name in self.model.dataset_meta.get('classes') or ()]
@@ -114,27 +114,6 @@ class Detector:
     def image_id(self, frame: Frame) -> int | None:
         """A detector knows no numbers."""
         return None
-
-
-def _check_weights(
-    model: Any, content: Mapping[str, Any], config: str | Path, checkpoint: str | Path
-) -> None:
-    """See that a checkpoint had all weights of a detector: mmdet takes what there is."""
-    weights = {
-        str(name).removeprefix('module.'): value
-        for name, value in content.get('state_dict', content).items()
-    }
-    other = [
-        name
-        for name, value in model.state_dict().items()
-        if not name.endswith('num_batches_tracked')
-        and getattr(weights.get(name), 'shape', None) != value.shape
-    ]
-    if other:
-        raise ValueError(
-            f"--detector: '{checkpoint}' is no checkpoint of '{config}': it lacks {len(other)} of "
-            f'its weights, or has them in another shape, such as {other[0]}'
-        )
 
 
 class BoxesFile:

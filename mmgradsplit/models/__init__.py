@@ -12,6 +12,7 @@ from .heads import (
 from .losses import BatchHardTripletLoss
 from .multi_task_model import MultiTaskModel
 from .necks import ASPPNeck, BiFPN
+from .pretrained import FittingPretrainedInit
 from .resnet_plus import ResNetPlus
 from .resnet_stage import ResNetStage
 from .seg_net import SegNetEncoder, SegNetHead
@@ -27,6 +28,7 @@ __all__ = [
     'BatchHardTripletLoss',
     'BiFPN',
     'DenseRegressor',
+    'FittingPretrainedInit',
     'InvertedResidualAnchorHead',
     'InvertedResidualDecodeHead',
     'MultiLabelConvHead',

@@ -188,8 +188,9 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
             module.init_cfg = _default_init(type(module))
             print_log(
                 f'The weights named in model.{name}.init_cfg ({file}) cannot be downloaded '
-                f'({error}). {name.upper()} STARTS FROM RANDOM WEIGHTS. To train from ImageNet '
-                f'weights, go online once or give a local file in its checkpoint there.',
+                f'({error.__cause__ or error}). {name.upper()} STARTS FROM RANDOM WEIGHTS. To '
+                f'train from ImageNet weights, go online once or give a local file in its '
+                f'checkpoint there.',
                 'current',
                 logging.WARNING,
             )

@@ -246,6 +246,26 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
             weighting=self.weighting.state_dict(),
         )
 
+    def waiting(self, names: Mapping[nn.Parameter, str]) -> dict[str, Any]:
+        """What waits for an update, under accumulation, beside ``grad`` of the network.
+
+        Args:
+            names: Of the network's parameters.
+        """
+        grads = {name: param.grad for name, param in self.weighting.named_parameters()}
+        return {'weighting': {name: grad for name, grad in grads.items() if grad is not None}}
+
+    def load_waiting(self, waiting: Mapping[str, Any], params: Mapping[str, nn.Parameter]) -> None:
+        """Take up what :meth:`waiting` returned.
+
+        Args:
+            waiting: That.
+            params: The network's parameters by name.
+        """
+        learned = dict(self.weighting.named_parameters())
+        for name, grad in waiting['weighting'].items():
+            learned[name].grad = grad.to(learned[name])
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what :meth:`state_dict` returned.
 

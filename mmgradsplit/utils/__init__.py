@@ -1,7 +1,9 @@
 """What several rooms need and none of them owns: files, pictures, generators, names, a model."""
 
+from .checkpoint_files import CheckpointError, read_checkpoint, trust_checkpoints
 from .extras import import_extra
 from .files import CONFIG_JSON, config_name, write_atomically, write_json
+from .fitting import load_fitting
 from .modules import fingerprint, unwrapped
 from .nearest import chosen_tasks, did_you_mean
 from .pictures import read_image
@@ -11,6 +13,7 @@ from .tracing import kept_generators, without_trace
 
 __all__ = [
     'CONFIG_JSON',
+    'CheckpointError',
     'also_recomputed',
     'chosen_tasks',
     'config_name',
@@ -19,9 +22,12 @@ __all__ = [
     'hides_parameters',
     'import_extra',
     'kept_generators',
+    'load_fitting',
     'non_reentrant',
+    'read_checkpoint',
     'read_image',
     'seed_all',
+    'trust_checkpoints',
     'unwrapped',
     'without_trace',
     'write_atomically',

@@ -1,5 +1,6 @@
 """Files that appear under their name only when they are whole."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -15,15 +16,25 @@ def write_atomically(path: str | Path, content: bytes | memoryview) -> None:
     Args:
         path: The file; its folder is made.
         content: What is written.
+
+    Raises:
+        OSError: If it cannot be written, naming the file.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + '.tmp')
-    with partial.open('wb') as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open('wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except OSError as error:  # such as a full disk, whose error names no file
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise OSError(
+            error.errno, f'{error.strerror or error}; what was there before is whole', str(target)
+        ) from error
 
 
 def config_name(cfg: Any) -> str | None:

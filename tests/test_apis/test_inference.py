@@ -84,6 +84,15 @@ def test_a_checkpoint_of_another_model_is_an_error(files: tuple[Path, Path, Path
         load_model(other, checkpoint)
 
 
+def test_tasks_that_the_config_leaves_out(files: tuple[Path, Path, Path]) -> None:
+    """Every weight of the network is the checkpoint's, so nothing is silent."""
+    config, checkpoint, _ = files
+    model = load_model(config, checkpoint, 'cpu', cfg_options=dict(tasks=['color']))
+    saved = torch.load(checkpoint, weights_only=True)['state_dict']
+    assert list(model.tasks) == ['color']
+    assert all(torch.equal(value, saved[name]) for name, value in model.state_dict().items())
+
+
 def test_missing_files_are_named(files: tuple[Path, Path, Path]) -> None:
     config, _, _ = files
     with pytest.raises(FileNotFoundError, match=r"no config file 'nowhere\.py'"):

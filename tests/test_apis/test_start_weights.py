@@ -11,7 +11,8 @@ import torch
 import torchvision
 from fixtures_training import build, load, run, tiny_config, write_data
 from mmengine.config import Config
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.model import initialize
+from mmengine.runner import Runner, checkpoint
 from mmengine.runner.checkpoint import save_checkpoint
 from torch import nn
 
@@ -196,7 +197,7 @@ def test_bad_input_is_said_before_training(
     with pytest.raises(ValueError, match=r"load_from\.pose: nothing in .*linear\.pth' fits"):
         load_parts(model, dict(pose=file))
     (tmp_path / 'text.pth').write_text('no checkpoint')
-    with pytest.raises(OSError, match=r"load_from\.pose: '.*text\.pth' is no checkpoint"):
+    with pytest.raises(ValueError, match=r"load_from\.pose: '.*text\.pth' is no checkpoint"):
         read_weights(str(tmp_path / 'text.pth'), 'pose')
     torch.save(dict(state_dict=dict(epoch=1)), tmp_path / 'empty.pth')
     with pytest.raises(ValueError, match=r'load_from\.pose: there are no weights'):
@@ -205,7 +206,7 @@ def test_bad_input_is_said_before_training(
     def offline(*_: object, **__: object) -> None:
         raise URLError('no network')
 
-    monkeypatch.setattr(CheckpointLoader, 'load_checkpoint', offline)
+    monkeypatch.setattr(checkpoint, 'load_url', offline)
     with pytest.raises(OSError, match=r'load_from\.backbone: .*cannot be downloaded.*go online'):
         read_weights('torchvision://resnet18', 'backbone')
 
@@ -215,3 +216,16 @@ def test_tasks_that_are_left_out_take_their_files_along(data: Path, tmp_path: Pa
     cfg.load_from = dict(backbone='b.pth', reid='r.pth', pose='p.pth')
     cfg.tasks = ['pose']
     assert prepare(cfg, tmp_path).load_from == dict(backbone='b.pth', pose='p.pth')
+
+
+def test_an_initialisation_of_which_nothing_fits_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / 'linear.pth'
+    torch.save({'backbone.weight': torch.ones(2, 2), 'backbone.bias': torch.ones(3)}, file)
+    cfg = dict(type='Pretrained', checkpoint=str(file))
+    with pytest.raises(
+        ValueError, match=r"nothing in .*linear\.pth' fits the Linear.*'backbone\.w"
+    ):
+        initialize(nn.Linear(2, 2), cfg)
+    layer = nn.Linear(2, 2)
+    initialize(layer, dict(cfg, prefix='backbone'))  # its weight fits
+    assert (layer.weight == 1).all()

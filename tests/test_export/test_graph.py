@@ -23,8 +23,8 @@ from fixtures_export import (
 from fixtures_training import tiny_config
 from mmengine.config import Config
 
-from mmgradsplit.apis.checkpoints import from_text
 from mmgradsplit.export import TaskGraph, export_graph
+from mmgradsplit.utils.safetensors_files import from_text
 
 onnx = pytest.importorskip('onnx', reason='onnx is not installed (extra "onnx")')
 onnxruntime = pytest.importorskip('onnxruntime', reason='onnxruntime is not installed')

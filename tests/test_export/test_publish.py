@@ -12,9 +12,10 @@ from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
 
 from mmgradsplit.apis import evaluate, load_model
-from mmgradsplit.apis.checkpoints import load_local_file, save_safetensors
 from mmgradsplit.cli import main
 from mmgradsplit.export import export_task, publish
+from mmgradsplit.utils import read_checkpoint
+from mmgradsplit.utils.safetensors_files import save_safetensors
 
 
 @pytest.fixture(scope='module')
@@ -40,7 +41,7 @@ def test_what_is_kept_comes_back_as_it_was(tmp_path: Path) -> None:
     )  # fmt: skip
     weights = dict(a=torch.randn(3, 2).T, b=torch.tensor(7))
     save_safetensors(weights, meta, tmp_path / 'w.safetensors')
-    content = load_local_file(str(tmp_path / 'w.safetensors'))
+    content = read_checkpoint(tmp_path / 'w.safetensors')
     assert {*content['state_dict']} == {'a', 'b'}
     assert all(torch.equal(content['state_dict'][key], value) for key, value in weights.items())
     back = content['meta']

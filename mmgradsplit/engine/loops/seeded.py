@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 from mmengine.dist import get_rank
+from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
@@ -16,6 +17,13 @@ from mmgradsplit.utils import seed_all, unwrapped
 from .batches import with_own_samples
 from .dataloaders import RoundRobinDataLoader
 from .method import method_of
+
+# What the log of a run, and so its checkpoints, know of it by these names.
+LENGTH, VALIDATED = 'epoch_length', 'validated_at'
+
+
+class TaskStepError(ValueError):
+    """A task step ended in an error; the message names the task and the files of its batch."""
 
 
 class Step(NamedTuple):
@@ -42,8 +50,8 @@ class SeededTrainLoop(EpochBasedTrainLoop):
 
     It tells the method what it asks for: where training stands, which tasks a step is of, that an
     epoch has ended, the metrics of a validation, and the losses after an update. An epoch's
-    checkpoint is written before its validation; a run that is resumed from one whose method follows
-    the validation begins with that validation.
+    checkpoint is written before its validation. Where the method, a scheduler or the best
+    checkpoint follows the validation, a run that is resumed from such a one begins with it.
 
     Args:
         runner: mmengine's runner.
@@ -70,6 +78,8 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         self.tasks = list(tasks)
         self.sub_steps, self.task_steps = sub_steps, task_steps
         self.metrics: tuple[int, dict[str, float]] | None = None
+        self._validating = False
+        runner.register_hook(_Validated(self))
 
     def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:
         """The steps of an iteration.
@@ -85,12 +95,25 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         Raises:
             ValueError: If the method does not go with this training.
         """
+        self._check_epoch_length()
         self.method = method_of(self.runner.optim_wrapper, self.tasks)
         if 'metrics' in self.method.needs:
             self._check_validation()
         self.method.begin_training(
             self.runner.model, self._iter, self._max_iters, self.sub_steps, self.task_steps
         )
+
+    def _check_epoch_length(self) -> None:
+        """Epochs of another length than those that were counted would end at other iterations."""
+        hub, length = self.runner.message_hub, len(self.dataloader)
+        before = hub.runtime_info.get(LENGTH, length) if self._iter else length
+        if before != length or not 0 <= self._iter - self._epoch * length <= length:
+            raise ValueError(
+                f'train_cfg.iters_per_epoch={length} does not fit the checkpoint, which stands at '
+                f'epoch {self._epoch}, iteration {self._iter}; resume with the value it was made '
+                f'with, or start from its weights with load_from'
+            )
+        hub.update_info(LENGTH, length)
 
     def _check_validation(self) -> None:
         name = f'optim_wrapper.weighting ({self.method.weighting})'
@@ -128,9 +151,24 @@ class SeededTrainLoop(EpochBasedTrainLoop):
 
     def validate(self) -> None:
         """Validate the network as it stands, and tell the method."""
-        found = self.runner.val_loop.run()
-        self.metrics = (self._iter, found)
-        self.method.validated(found, self._iter)
+        self._validating = True
+        try:
+            found = self.runner.val_loop.run()
+            self.validated(found)  # a loop of one's own may call no hooks
+        finally:
+            self._validating = False
+
+    def validated(self, metrics: Mapping[str, float]) -> None:
+        """Take note of the metrics of a validation, where it is one of the training.
+
+        Args:
+            metrics: By name.
+        """
+        if self._validating:
+            self._validating = False  # once for each validation
+            self.metrics = (self._iter, dict(metrics))
+            self.method.validated(metrics, self._iter)
+            self.runner.message_hub.update_info(VALIDATED, self._iter)
 
     def _validation_is_due(self, last: bool = False) -> bool:
         """Whether the validation of the epochs done so far is due."""
@@ -141,27 +179,34 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         return last or self._epoch % self.val_interval == 0
 
     def _make_up_for_validation(self) -> None:
-        """Validate first, where a checkpoint was written before its epoch's validation."""
-        if 'metrics' not in self.method.needs or self._iter == 0:
+        """Validate first, where a checkpoint is from before a validation that something follows."""
+        if self._iter == 0 or not self._validation_is_followed():
             return
         ended = self._iter == self._epoch * len(self.dataloader)
-        if ended and self._validation_is_due() and self.method.validated_at < self._iter:
+        done = self.runner.message_hub.runtime_info.get(VALIDATED, self.method.validated_at)
+        last = self._epoch == self._max_epochs
+        if ended and self._validation_is_due(last) and done < self._iter:
             self.runner.logger.info(
-                f'The checkpoint is from before the validation of epoch {self._epoch}, which '
-                f'optim_wrapper.weighting ({self.method.weighting}) follows: validating ...'
+                f'The checkpoint is from before the validation of epoch {self._epoch}: '
+                f'validating ...'
             )
             self.validate()
+
+    def _validation_is_followed(self) -> bool:
+        """Whether a validation changes what comes after it, or which checkpoint is kept."""
+        schedulers = self.runner.param_schedulers or []
+        if isinstance(schedulers, Mapping):
+            schedulers = [each for of in schedulers.values() for each in of]
+        return (
+            'metrics' in self.method.needs
+            or any(getattr(scheduler, 'need_val_args', False) for scheduler in schedulers)
+            or any(getattr(hook, 'save_best', None) for hook in self.runner.hooks)
+        )
 
     def run_epoch(self) -> None:
         """Run the epoch's iterations, from the current one on."""
         length = len(self.dataloader)
         done = self._iter - self._epoch * length
-        if not 0 <= done <= length:
-            raise ValueError(
-                f'train_cfg.iters_per_epoch={length} does not fit the checkpoint, which stands at '
-                f'epoch {self._epoch}, iteration {self._iter}; resume with the value it was made '
-                f'with, or start from its weights with load_from'
-            )
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
         self.dataloader.seek(self._iter, self.runner.seed)
@@ -182,6 +227,7 @@ class SeededTrainLoop(EpochBasedTrainLoop):
 
         Raises:
             FloatingPointError: If a loss is not finite, naming step, iteration and files.
+            TaskStepError: If a step ends in an error, naming them as well.
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
         outputs: dict[str, Any] = {}
@@ -202,7 +248,12 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         self.method.begin_step(step.tasks, step.final)
         seed = derive_seed(self.runner.seed, get_rank(), self._iter, step.name)
         seed_all(seed)
-        log_vars = self.runner.model.train_step(step.batch, optim_wrapper=wrapper)
+        try:
+            log_vars = self.runner.model.train_step(step.batch, optim_wrapper=wrapper)
+        except torch.cuda.OutOfMemoryError:
+            raise
+        except Exception as error:
+            raise TaskStepError(self._of(step, f'{type(error).__name__}: {error}')) from error
         self._check_finite(step, log_vars)
         if again is not None:
             seed_all(seed)
@@ -223,12 +274,23 @@ class SeededTrainLoop(EpochBasedTrainLoop):
             if 'loss' in key and not torch.isfinite(torch.as_tensor(value)).all()
         ]
         if bad:
-            raise FloatingPointError(
-                f"task '{step.name}', iteration {self._iter}: {', '.join(bad)} is not finite. "
-                f'Files of the batch: {_files(step.batch.get("data_samples", ()))}. Check these, '
-                f'or lower optim_wrapper.optimizer.lr.'
-            )
+            where = self._of(step, f'{", ".join(bad)} is not finite')
+            raise FloatingPointError(f'{where} Check these, or lower optim_wrapper.optimizer.lr.')
+
+    def _of(self, step: Step, what: str) -> str:
+        """What went wrong in a step, with the task, the iteration and the files."""
+        samples = step.batch.get('data_samples', ())
+        files = [str(getattr(sample, 'img_path', 'unknown')) for sample in samples]
+        return f"task '{step.name}', iteration {self._iter}: {what}. Files of the batch: {files}."
 
 
-def _files(data_samples: Sequence) -> list[str]:
-    return [str(getattr(sample, 'img_path', 'unknown')) for sample in data_samples]
+class _Validated(Hook):
+    """Tells a loop the metrics of a validation, before the best checkpoint is written."""
+
+    priority = 'LOW'
+
+    def __init__(self, loop: SeededTrainLoop) -> None:
+        self.loop = loop
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.loop.validated(metrics or {})

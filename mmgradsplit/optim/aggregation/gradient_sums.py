@@ -37,6 +37,25 @@ class GradientSum:
         total, self._total = self._total, {}
         return total
 
+    def state(self, names: Mapping[nn.Parameter, str]) -> dict[str, Any]:
+        """The gradients that were added since the last :meth:`take`.
+
+        Args:
+            names: Of the parameters.
+        """
+        return {'total': {names[param]: gradient for param, gradient in self._total.items()}}
+
+    def load_state(self, state: Mapping[str, Any], params: Mapping[str, nn.Parameter]) -> None:
+        """Load what :meth:`state` returned.
+
+        Args:
+            state: That.
+            params: The parameters by name.
+        """
+        self._total = {
+            params[name]: gradient.to(params[name]) for name, gradient in state['total'].items()
+        }
+
 
 class GradientAggregate(GradientSum):
     """Aggregates them on what several tasks train, and adds them up elsewhere.
@@ -77,8 +96,7 @@ class GradientAggregate(GradientSum):
         """Add gradients of a task."""
         rest = dict(gradients)
         if self._jacobian is None:
-            self._on = trained(self.params)
-            self._jacobian = TaskJacobian(self._on, self.tasks, self.factor)
+            self._jacobian = self._empty()
         self._jacobian.add(task, [rest.pop(param, None) for param in self._on])
         super().add(task, rest)
 
@@ -93,3 +111,20 @@ class GradientAggregate(GradientSum):
             used = zip(self._on, parts, jacobian.used, strict=True)
             total.update((param, part) for param, part, any_task in used if any_task)
         return total
+
+    def state(self, names: Mapping[nn.Parameter, str]) -> dict[str, Any]:
+        """The rows that were added since the last :meth:`take`, too."""
+        rows = None if self._jacobian is None else self._jacobian.state()
+        return {**super().state(names), 'rows': rows}
+
+    def load_state(self, state: Mapping[str, Any], params: Mapping[str, nn.Parameter]) -> None:
+        """Load what :meth:`state` returned."""
+        super().load_state(state, params)
+        self._jacobian = None
+        if state['rows'] is not None:
+            self._jacobian = self._empty()
+            self._jacobian.load_state(state['rows'])
+
+    def _empty(self) -> TaskJacobian:
+        self._on = trained(self.params)
+        return TaskJacobian(self._on, self.tasks, self.factor)

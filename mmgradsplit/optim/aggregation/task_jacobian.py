@@ -1,7 +1,8 @@
 """The gradients of several tasks as a matrix, a row a task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations_with_replacement
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -49,6 +50,18 @@ class TaskJacobian:
                 new, earlier = gradient.flatten().to(self.like), row[column]
                 row[column] = new if earlier is None else earlier + new
                 self.used[column] = 1
+
+    def state(self) -> dict[str, Any]:
+        """All that was added."""
+        return dict(factor=self.factor, given=self.given, used=self.used, rows=self._rows)
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Load what :meth:`state` returned, of as many tasks and tensors."""
+        self.factor = state['factor']
+        self.given, self.used = state['given'].cpu(), state['used'].cpu()
+        self._rows = [
+            [None if part is None else part.to(self.like) for part in row] for row in state['rows']
+        ]
 
     def average(self) -> None:
         """Replace each row by its mean over all ranks, so that all ranks hold the same."""

@@ -236,6 +236,15 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         """All that a resumed run needs."""
         return dict(super().state_dict(), aggregator=torchjd_state(self.aggregator))
 
+    def waiting(self, names: Mapping[nn.Parameter, str]) -> dict[str, Any]:
+        """What waits for an update: the rows, too."""
+        return {**super().waiting(names), 'sums': self.sums.state(names)}
+
+    def load_waiting(self, waiting: Mapping[str, Any], params: Mapping[str, nn.Parameter]) -> None:
+        """Take up what :meth:`waiting` returned."""
+        super().load_waiting(waiting, params)
+        self.sums.load_state(waiting['sums'], params)
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what :meth:`state_dict` returned.
 

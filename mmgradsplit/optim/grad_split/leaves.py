@@ -31,9 +31,30 @@ class Leaf:
         return cls(source, start, stop, param, holders)
 
     def relink(self) -> None:
-        """Share the storage of ``source`` again, which may have been replaced."""
-        if self.param is not self.source:
-            self.param.data = self.source.data[self.start : self.stop]
+        """Share the storage of ``source`` again, which may have been replaced.
+
+        Raises:
+            RuntimeError: If it was replaced by one on another device, or of another type: what the
+                optimizer remembers of it does not follow.
+        """
+        if self.param is self.source or self._is_linked():
+            return
+        now, then = self.source, self.param
+        if (now.device, now.dtype) != (then.device, then.dtype):
+            raise RuntimeError(
+                f'a parameter that GradSplit trains was moved from {then.device} ({then.dtype}) to '
+                f'{now.device} ({now.dtype}) after the optimizer was built, which stays behind; '
+                f'move the model before training begins, not in a hook'
+            )
+        then.data = now.data[self.start : self.stop]
+
+    def _is_linked(self) -> bool:
+        # Called before each task step: two numbers are compared, and nothing is made.
+        offset = self.start * self.source.stride(0) * self.source.element_size()
+        return (
+            self.param.data_ptr() == self.source.data_ptr() + offset
+            and self.param.stride() == self.source.stride()
+        )
 
     def gradient(self) -> Tensor | None:
         """The part of the source's gradient that belongs to these channels."""

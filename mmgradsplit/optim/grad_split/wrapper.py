@@ -81,6 +81,13 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         self.sums = sums
         self._current: TaskUpdate | None = None
         self._final = True
+        # Where the model has each parameter.
+        self.places = {
+            param: (vars(module)['_parameters'], key)
+            for module in model.modules()
+            for key, param in module.named_parameters(recurse=False)
+            if param in self.names
+        }
 
     def governed(self) -> tuple[int, int]:
         """Number of weights in filter groups, and how many of them some task may not train."""
@@ -109,9 +116,24 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
     ) -> None:
         """Take note of where training stands, and share the storage of the model's parameters."""
+        self.relink()
+        super().begin_training(model, done, total, sub_steps, task_steps)
+
+    def relink(self) -> None:
+        """Share the storage of the model's parameters, which a hook may have replaced.
+
+        Raises:
+            RuntimeError: If a parameter is on another device than its optimizer, or is no longer a
+                parameter of the model.
+        """
         for leaf in self.leaves:
             leaf.relink()
-        super().begin_training(model, done, total, sub_steps, task_steps)
+        for param, (module, key) in self.places.items():
+            if module.get(key) is not param:
+                raise RuntimeError(
+                    f"the model's '{self.names[param]}' is another parameter than the one that the "
+                    f'optimizer trains; replace parameters before training begins, not in a hook'
+                )
 
     def begin_step(self, tasks: Sequence[str], final: bool) -> None:
         """Take note of the task of the next step.
@@ -122,6 +144,7 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         """
         (task,) = tasks
         self._current, self._final = self.task_updates[task], final
+        self.relink()
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
@@ -156,6 +179,8 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         """All that a resumed run needs, with the gradients that wait for a step."""
         state = dict(
             super().state_dict(),
+            mask=self.mask.tolist(),
+            split=[self.names[param] for param in self.split],
             pending={
                 task: {self.names[source]: grad for source, grad in update.pending.items()}
                 for task, update in self.task_updates.items()
@@ -169,8 +194,10 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         """Load what :meth:`state_dict` returned.
 
         Raises:
-            ValueError: If it is of other tasks or optimizers, or of tasks in another order.
+            ValueError: If it is of other tasks or optimizers, of tasks in another order, or of
+                other filter groups.
         """
+        self._check_groups(state_dict)
         super().load_state_dict(state_dict)
         if isinstance(self.sums, GradientAggregate):
             like = any_matrix(self.sums.params[0], len(self.tasks))
@@ -181,3 +208,29 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
                 sources[name]: grad.to(sources[name].device)
                 for name, grad in state_dict['pending'][task].items()
             }
+
+    def _check_groups(self, state_dict: Mapping[str, Any]) -> None:
+        """Refuse the optimizer states of other filter groups; earlier versions do not say whose."""
+        if state_dict.get('tasks') != self.tasks or 'mask' not in state_dict:
+            return  # other tasks are refused anyhow
+        remedy = (
+            'and the states of its optimizers would go to the filters of other tasks; resume with '
+            'the config that wrote it, or start from its weights with load_from'
+        )
+        theirs = np.array(state_dict['mask'], dtype=bool)
+        if not np.array_equal(theirs, self.mask):
+            t, other = np.argwhere(theirs != self.mask)[0]
+            words = 'may' if theirs[t, other] else 'may not'
+            raise ValueError(
+                f'the checkpoint has another relation mask (optim_wrapper.relations, threshold): '
+                f"there '{self.tasks[other]}' {words} train the filters of '{self.tasks[t]}', "
+                f'{remedy}'
+            )
+        names = [self.names[param] for param in self.split]
+        different = sorted({*names} ^ {*state_dict['split']})
+        if different:
+            raise ValueError(
+                f'the checkpoint has other filter groups (optim_wrapper.modules, split_norm): '
+                f"'{different[0]}' is split {'here' if different[0] in names else 'there'} alone, "
+                f'{remedy}'
+            )
