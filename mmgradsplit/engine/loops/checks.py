@@ -1,17 +1,21 @@
 """What is wrong with data, said before the first step rather than by torch in the middle."""
 
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import nn
 
 from mmgradsplit.utils.mmengine_private import is_no_samples, unknown_type
 
-HEADS = ('head', 'decode_head', 'bbox_head')
+from .reading import broken_annotations
+
+# The heads of the toolboxes' models, and what they learn classes from.
+HEADS = dict(head='gt_label', decode_head='gt_seg_map', bbox_head='bbox_label')
 # The modes of images that Pillow reads with a number for each pixel.
 NUMBERED = ('1', 'L', 'P', 'I', 'I;16')
 IGNORED = 255
@@ -25,9 +29,23 @@ def dataset_errors_said(key: str) -> Iterator[None]:
         key: Config key of the data set.
 
     Raises:
-        ValueError: In place of an error that names neither the key nor what to do: an empty data
-            set, a type that is looked up in the wrong toolbox, an assertion.
+        ValueError: In place of an error that names neither the key nor what to do: an annotation
+            file that is broken, an empty data set, a type that is looked up in the wrong toolbox,
+            an assertion.
     """
+    try:
+        yield
+    except Exception as error:
+        broken = broken_annotations(error, key)
+        if broken is not None and not (isinstance(error, ValueError) and is_no_samples(error)):
+            raise broken from error
+        with _said(key):
+            raise
+
+
+@contextmanager
+def _said(key: str) -> Iterator[None]:
+    """The errors of a data set that are not of its files."""
     try:
         yield
     except ValueError as error:
@@ -105,8 +123,45 @@ def check_outputs(task_model: Any, dataset: Any, task: str, key: str) -> None:
                     f'model.tasks.{task}.{name}.{attribute} is {outputs}, but the data set of '
                     f'{key} has {number} {what}: {_names(meta, what)}'
                 )
+        _check_identities(head, dataset, meta, f'model.tasks.{task}.{name}', key)
         if name == 'decode_head' and meta.get('classes'):
             _check_label_map(dataset, key)
+
+
+def _check_identities(
+    head: Any, dataset: Any, meta: Mapping[str, Any], name: str, key: str
+) -> None:
+    """Check that a head that learns identities has an output for each of them."""
+    identities, outputs = meta.get('num_identities', 0), getattr(head, 'num_classes', None)
+    learned = identities and 'gt_label' in dataset.get_data_info(0)
+    if learned and isinstance(outputs, int) and identities > outputs:
+        raise ValueError(
+            f'{name}.num_classes is {outputs}, but the data set of {key} has {identities} '
+            f'identities; set it to as many at least'
+        )
+
+
+def numbers_of_classes(model: Any, tasks: Sequence[str]) -> dict[str, int]:
+    """How many classes the heads of some tasks tell apart, by what they learn them from.
+
+    Args:
+        model: The model.
+        tasks: Names of the tasks.
+
+    Returns:
+        The number for ``gt_label``, ``gt_seg_map`` and ``bbox_label``, as far as there is a head.
+    """
+    # A model with tasks of its own, such as STAMaskRCNN, has only their names.
+    parts: dict[str, Any] = (
+        dict(model.tasks.items()) if isinstance(model.tasks, nn.ModuleDict) else {}
+    )
+    numbers = {}
+    for task in tasks:
+        for name, field in HEADS.items():
+            number = getattr(getattr(parts.get(task), name, None), 'num_classes', None)
+            if isinstance(number, int):
+                numbers[field] = number
+    return numbers
 
 
 def _names(meta: Mapping[str, Any], what: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Builds the dataloaders of all tasks, with their checks."""
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from mmgradsplit.utils import unwrapped
 
-from .checks import check_annotations, check_outputs, dataset_errors_said
+from .checks import check_annotations, check_outputs, dataset_errors_said, numbers_of_classes
+from .reading import check_annotation_files, check_while_reading
 from .streams import TaskDataset, TaskStream, rewrap
 
 
@@ -61,20 +62,23 @@ def build_dataloaders(runner: Runner, config: Any, key: str) -> dict[str, DataLo
     """
     tasks = task_names(runner)
     check_tasks(config, tasks, key)
-    loaders = {task: build_dataloader(runner, config[task], f'{key}.{task}') for task in tasks}
+    loaders = {
+        task: build_dataloader(runner, config[task], f'{key}.{task}', [task]) for task in tasks
+    }
     models = unwrapped(runner.model).tasks
     for task, loader in loaders.items():
         check_outputs(models[task], loader.dataset, task, f'{key}.{task}')
     return loaders
 
 
-def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
-    """Build one dataloader, as mmengine does.
+def build_dataloader(runner: Runner, cfg: Any, key: str, tasks: Sequence[str]) -> DataLoader:
+    """Build one dataloader, as mmengine does, whose data set checks what it loads.
 
     Args:
         runner: mmengine's runner.
         cfg: mmengine's dataloader config.
         key: Config key, for messages.
+        tasks: Names of the tasks that its samples are for.
 
     Raises:
         ValueError: If the data set has no sample.
@@ -87,6 +91,8 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
             f"{key}.dataset.data_root: no folder '{root}'; put the data there (docs/data.md), "
             f'draw some with `mmgradsplit draw`, or set the key'
         )
+    if isinstance(dataset, Mapping):
+        check_annotation_files(dataset, f'{key}.dataset')
     with dataset_errors_said(f'{key}.dataset'), _quick_collections():
         loader = runner.build_dataloader(
             cfg,
@@ -94,6 +100,7 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
             diff_rank_seed=runner.cfg.get('randomness', {}).get('diff_rank_seed', False),
         )
     check_annotations(loader.dataset, key)
+    check_while_reading(loader.dataset, numbers_of_classes(unwrapped(runner.model), tasks))
     return loader
 
 

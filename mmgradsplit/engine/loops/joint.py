@@ -139,7 +139,7 @@ class JointTrainLoop(SeededTrainLoop):
         self.allocator.check(self.tasks)
         self.annotations = None if annotations is None else dict(annotations)
         _check_preprocessors(runner, self.tasks)
-        loader = build_dataloader(runner, dataloader, 'train_dataloader')
+        loader = build_dataloader(runner, dataloader, 'train_dataloader', self.tasks)
         self._check_annotations(loader)
         length = len(loader) if iters_per_epoch is None else iters_per_epoch
         if length < 1:

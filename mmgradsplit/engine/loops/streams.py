@@ -7,7 +7,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmgradsplit.functional import derive_seed
-from mmgradsplit.utils import seed_all
+from mmgradsplit.utils import SampleError, seed_all
 
 
 class TaskDataset(Dataset):
@@ -39,7 +39,7 @@ class TaskDataset(Dataset):
         """Sample of an index; a token (index, seed) seeds its augmentations first.
 
         Raises:
-            RuntimeError: If the sample cannot be read, naming task, index and file.
+            ValueError: If the sample cannot be read, naming task, index and file.
         """
         index, seed = token if isinstance(token, tuple) else (token, None)
         if seed is not None:
@@ -47,8 +47,12 @@ class TaskDataset(Dataset):
         try:
             return self.dataset[index]
         except Exception as error:
-            raise RuntimeError(
-                f"task '{self.task}': sample {index} ({self._file(index)}) cannot be read: {error}"
+            file, what = None, str(error) or type(error).__name__
+            if isinstance(error, SampleError):
+                file, what = error.file, error.what
+            raise ValueError(
+                f"task '{self.task}': sample {index} ({file or self._file(index)}) cannot be read: "
+                f'{what}'
             ) from error
 
     def _file(self, index: int) -> str:
