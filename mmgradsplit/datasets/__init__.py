@@ -4,6 +4,7 @@ from .checking import CheckedPipeline
 from .csv_labels import CSVLabels
 from .market1501 import Market1501
 from .market1501_attributes import Market1501Attributes
+from .mpii import MPII
 from .multi_annotation import CityscapesScenes, MultiAnnotationDataset, NYUv2
 from .pa100k import PA100K
 from .samplers import RandomIdentitySampler
@@ -17,6 +18,7 @@ from .transforms import (
 )
 
 __all__ = [
+    'MPII',
     'PA100K',
     'CSVLabels',
     'CheckedPipeline',

@@ -3,6 +3,8 @@
 import os
 import stat
 
+UNREADABLE, MISMATCHED, IMPLAUSIBLE = KINDS = ('unreadable', 'mismatched', 'implausible')
+
 
 class SampleError(ValueError):
     """A file of a data set that cannot be read, does not fit the others, or cannot be meant so.
@@ -11,13 +13,21 @@ class SampleError(ValueError):
         what: What is wrong with it, and how to mend it.
         file: The file.
         field: What was read from it, such as ``'gt_depth_map'``, where it is known.
+        kind: ``'unreadable'``, ``'mismatched'`` or ``'implausible'``.
     """
 
-    def __init__(self, what: str, file: str | None = None, field: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        file: str | None = None,
+        field: str | None = None,
+        kind: str = UNREADABLE,
+    ) -> None:
         super().__init__(f'{file}: {what}' if file else what)
         self.what = what
         self.file = file
         self.field = field
+        self.kind = kind
 
 
 def check_file(path: str) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from mmgradsplit.datasets.files import orientation
 from mmgradsplit.utils import SampleError
+from mmgradsplit.utils.data_files import MISMATCHED
 
 from .maps import MAPS
 
@@ -55,6 +56,7 @@ def check_turned(results: Mapping[str, Any], transform: Any, path: str) -> None:
         f'it as it is shown, without the entry (`mogrify -auto-orient`), or, where they are of the '
         f'stored pixels, set {AS_STORED} in {type(transform).__name__}',
         path,
+        kind=MISMATCHED,
     )
 
 
@@ -78,6 +80,7 @@ def check_size(results: Mapping[str, Any], field: str) -> None:
         f'{shape[1]} x {shape[0]}{_turned_hint(image, found, shape)}; both have to have one size',
         path,
         field,
+        MISMATCHED,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mmgradsplit.utils import SampleError
+from mmgradsplit.utils.data_files import IMPLAUSIBLE
 
 # The field of a loaded map, and where the data info names its file.
 MAPS = dict(
@@ -35,6 +36,7 @@ def check_labels(results: Mapping[str, Any], num_classes: int, classes: Sequence
             f'a label map has one number a pixel, but this has the shape {labels.shape}',
             path,
             'gt_seg_map',
+            IMPLAUSIBLE,
         )
     # 255 becomes 0, so that one quick pass over the pixels tells.
     if labels.dtype == np.uint8 and (labels + np.uint8(1)).max() <= num_classes:
@@ -52,6 +54,7 @@ def check_labels(results: Mapping[str, Any], num_classes: int, classes: Sequence
             f'classes to the data set, or mend the file',
             path,
             'gt_seg_map',
+            IMPLAUSIBLE,
         )
 
 
@@ -66,4 +69,5 @@ def _check_black_and_white(results: Mapping[str, Any]) -> None:
             '(a mask that does mean "background, the rest unknown" has to be left out)',
             results['seg_map_path'],
             'gt_seg_map',
+            IMPLAUSIBLE,
         )

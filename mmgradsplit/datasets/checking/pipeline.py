@@ -12,6 +12,7 @@ from mmgradsplit.datasets.files import described
 from mmgradsplit.datasets.transforms.loading import LoadLabelMap
 from mmgradsplit.registry import TRANSFORMS
 from mmgradsplit.utils import SampleError, check_file
+from mmgradsplit.utils.data_files import IMPLAUSIBLE
 
 from .annotations import check_classes, check_instances, check_keypoints
 from .geometry import check_size, check_turned, is_placed
@@ -124,7 +125,7 @@ class CheckedPipeline(Compose):
             image = data.get('img_path')
             source = data.get('xml_path') or self.ann_file
             what = f'{error.what} (annotation of {image})' if source else error.what
-            raise SampleError(what, source or image) from None
+            raise SampleError(what, source or image, kind=IMPLAUSIBLE) from None
 
     def _check_map(self, results: dict, field: str) -> None:
         check_size(results, field)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmgradsplit.utils import SampleError
+from mmgradsplit.utils.data_files import IMPLAUSIBLE
 
 # What whole numbers of a depth map may mean, with the factor to metres, the usual ones first.
 DEPTHS = {
@@ -49,6 +50,7 @@ def distances(stored: NDArray[Any], path: str, factor: float | None) -> NDArray[
                 f'the depth map has {what} whose median is {median:.5g}, and nothing says in which '
                 f'unit; set depth_factor of LoadDenseAnnotations. They could be {meanings}',
                 path,
+                kind=IMPLAUSIBLE,
             )
     else:
         depth *= np.float32(factor)
@@ -77,6 +79,7 @@ def disparities(
             f'LoadDenseAnnotations: 1/256 with disparity_offset=-1 for Cityscapes, 1/256 for '
             f'KITTI, 1.0 for pixels',
             path,
+            kind=IMPLAUSIBLE,
         )
     disparity = (values + np.float32(offset)) * np.float32(1 if factor is None else factor)
     return where(values > 0, disparity)
@@ -105,6 +108,7 @@ def unit_normals(stored: NDArray[Any], path: str) -> NDArray[np.float32]:
             f'normals are floating point from -1 to 1, or codes of them from 0 to 255 (uint8) or '
             f'65535 (uint16), but these are {stored.dtype}',
             path,
+            kind=IMPLAUSIBLE,
         )
     length = np.sqrt(np.einsum('hwc,hwc->hw', normal, normal))[..., None]
     measured = (length > low) & (length < high)
@@ -130,6 +134,7 @@ def _check_lengths(
             f'has to be 1; floating point is taken as it is, from -1 to 1, and 8 and 16 bits as '
             f'codes, n = 2 v / 255 - 1',
             path,
+            kind=IMPLAUSIBLE,
         )
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from mmgradsplit.datasets.files import ARRAY, read_array, read_labels
 from mmgradsplit.registry import TRANSFORMS
 from mmgradsplit.utils import SampleError
+from mmgradsplit.utils.data_files import IMPLAUSIBLE
 
 from .encodings import disparities, distances, unit_normals
 
@@ -189,6 +190,7 @@ def class_numbers(labels: NDArray[Any], path: str, results: dict) -> NDArray[np.
                 f'class from 0 to 254, or not labelled, as 255 (in arrays also {UNLABELLED})',
                 path,
                 'gt_seg_map',
+                IMPLAUSIBLE,
             )
         labels = np.where(labels == UNLABELLED, IGNORED, labels).astype(np.uint8)
     reduced, mapping = results.get('reduce_zero_label'), results.get('label_map')

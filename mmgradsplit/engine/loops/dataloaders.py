@@ -85,15 +85,7 @@ def build_dataloader(runner: Runner, cfg: Any, key: str, tasks: Sequence[str]) -
         FileNotFoundError: If a data folder or an annotation file is not there.
     """
     dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
-    root = dataset.get('data_root') if isinstance(dataset, Mapping) else None
-    if root and '://' not in root and not Path(root).exists():
-        raise FileNotFoundError(
-            f"{key}.dataset.data_root: no folder '{root}'; put the data there (docs/data.md), "
-            f'draw some with `mmgradsplit draw`, or set the key'
-        )
-    if isinstance(dataset, Mapping):
-        check_annotation_files(dataset, f'{key}.dataset')
-    with dataset_errors_said(f'{key}.dataset'), _quick_collections():
+    with dataset_reading(dataset, f'{key}.dataset'):
         loader = runner.build_dataloader(
             cfg,
             seed=runner.seed,
@@ -102,6 +94,30 @@ def build_dataloader(runner: Runner, cfg: Any, key: str, tasks: Sequence[str]) -
     check_annotations(loader.dataset, key)
     check_while_reading(loader.dataset, numbers_of_classes(unwrapped(runner.model), tasks))
     return loader
+
+
+@contextmanager
+def dataset_reading(dataset: Any, key: str) -> Iterator[None]:
+    """Within this context a data set is built, and its errors name key and file.
+
+    Args:
+        dataset: Its config; a data set that is built already needs nothing.
+        key: Its config key.
+
+    Raises:
+        FileNotFoundError: If its folder is not there.
+        ValueError: If what it reads is not in order.
+    """
+    if isinstance(dataset, Mapping):
+        root = dataset.get('data_root')
+        if root and '://' not in root and not Path(root).exists():
+            raise FileNotFoundError(
+                f"{key}.data_root: no folder '{root}'; put the data there (docs/data.md), draw "
+                f'some with `mmgradsplit draw`, or set the key'
+            )
+        check_annotation_files(dataset, key)
+    with dataset_errors_said(key), _quick_collections():
+        yield
 
 
 @contextmanager
