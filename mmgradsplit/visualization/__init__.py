@@ -3,6 +3,7 @@
 from .angles import draw_angles
 from .comparison import draw_comparison
 from .conflicts import draw_conflicts
+from .contact_sheet import draw_contact_sheet
 from .curves import Plot, draw_curves
 from .masks import draw_masks
 from .one_pass import (
@@ -30,6 +31,7 @@ __all__ = [
     'draw_angles',
     'draw_comparison',
     'draw_conflicts',
+    'draw_contact_sheet',
     'draw_curves',
     'draw_masks',
     'draw_panel',
