@@ -35,9 +35,9 @@ LINES = 5
 NAMED = 9
 IGNORED, IGNORED_COLOUR = 255, (225, 225, 225)
 # Background, and colours of instances that are told apart side by side.
-INSTANCES = [(0, 0, 0)] + [
-    tuple(int(255 * part) for part in colour) for colour in matplotlib.colormaps['tab10'].colors
-] * 20
+INSTANCES = np.vstack(
+    [np.zeros((1, 3)), *[255 * matplotlib.colormaps['tab10'](range(10))[:, :3]] * 20]
+).tolist()
 MAPS = dict(gt_depth_map='depth', gt_disparity_map='disparity')
 
 
