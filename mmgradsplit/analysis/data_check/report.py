@@ -97,7 +97,8 @@ def _lines(survey: Survey) -> list[str]:
     for name, counts in _complete(survey).items():
         lines.append(escape(f'  {LEARNED.get(name, name)}: {_histogram(survey, name, counts)}'))
         never = [_name(survey, name, number) for number, count in counts.items() if not count]
-        if never:
+        # Identities have numbers, and a head may have outputs for more of them.
+        if never and (survey.names or name == 'keypoints'):
             lines.append(f'  [yellow]never there[/yellow]: {escape(", ".join(never))}')
     for name, numbers in survey.ranges.items():
         lines.append(

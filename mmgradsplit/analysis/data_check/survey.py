@@ -18,6 +18,7 @@ from mmgradsplit.utils.data_files import IMPLAUSIBLE, KINDS, UNREADABLE
 
 from .plan import PlannedSet
 from .readings import Finding, Observer, Probe, Reading, start_worker
+from .strays import strays
 
 CHUNK = 8
 BACKGROUND, IGNORED = 0, 255
@@ -94,6 +95,7 @@ def survey_set(
     total = sum(len(base) for base in bases)
     survey.samples = total
     _Identities(bases).note(survey)
+    unread = [finding for base in bases for finding in strays(base)]
     medians: dict[str, list[tuple[float, ...]]] = {}
     for base in bases:
         loader = DataLoader(
@@ -113,6 +115,9 @@ def survey_set(
         except RuntimeError as error:  # a worker was ended by the system
             what = f'a process that read the samples ended: {error}'
             survey.findings.append(Finding(UNREADABLE, planned.key, what))
+    # A file that is broken is named once.
+    named = {finding.file for finding in survey.findings}
+    survey.findings += [finding for finding in unread if finding.file not in named]
     _summarise(survey, medians)
     return survey
 

@@ -19,7 +19,7 @@ DEPTHS = {
 NEAREST, FARTHEST = 0.02, 300.0
 # Median lengths beyond these are not those of normals that were coded, but of colours.
 SHORTEST, LONGEST = 0.7, 1.3
-# How far a median length is from 1 where all numbers are positive, as those of codes are.
+# How far lengths are from 1, at the median, where all numbers are positive, as those of codes are.
 UNIT = 0.1
 # For a median, every so many pixels along both sides are enough.
 STEP = 4
@@ -124,10 +124,12 @@ def _check_lengths(
     whole: bool,
     path: str,
 ) -> None:
-    some = measured[::STEP, ::STEP]
-    typical = float(np.median(length[::STEP, ::STEP][some])) if some.any() else 1.0
+    some = length[::STEP, ::STEP][measured[::STEP, ::STEP]]
+    if not some.size:
+        return
+    typical = float(np.median(some))
     # Codes of 0 to 1, or 0 to 255, that were not turned back to -1 to 1 have no negative number.
-    coded = abs(typical - 1) > UNIT and not (normal < 0).any()
+    coded = np.median(np.abs(some - 1)) > UNIT and not (normal < 0).any()
     if coded or (whole and not SHORTEST <= typical <= LONGEST):
         raise SampleError(
             f'its vectors are no normals: their length is {typical:.3g} at the median, where it '

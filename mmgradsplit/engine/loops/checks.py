@@ -10,9 +10,10 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
+from mmgradsplit.utils import SampleError
 from mmgradsplit.utils.mmengine_private import is_no_samples, unknown_type
 
-from .reading import broken_annotations
+from .reading import annotation_file, broken_annotations
 
 # The heads of the toolboxes' models, and what they learn classes from.
 HEADS = dict(head='gt_label', decode_head='gt_seg_map', bbox_head='bbox_label')
@@ -36,37 +37,36 @@ def dataset_errors_said(key: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        broken = broken_annotations(error, key)
-        if broken is not None and not (isinstance(error, ValueError) and is_no_samples(error)):
-            raise broken from error
-        with _said(key):
+        said = _said(error, key)
+        if said is None:
             raise
+        raise said from error
 
 
-@contextmanager
-def _said(key: str) -> Iterator[None]:
-    """The errors of a data set that are not of its files."""
-    try:
-        yield
-    except ValueError as error:
-        if not is_no_samples(error):
-            raise
-        raise ValueError(
-            f'{key} has no samples; check its data_root, data_prefix and ann_file, and filter_cfg'
-        ) from error
-    except KeyError as error:
+def _said(error: Exception, key: str) -> Exception | None:
+    """What to raise in place of an error; None where it says enough."""
+    if isinstance(error, ValueError) and is_no_samples(error):
+        return SampleError(
+            f'{key} has no samples; check its data_root, data_prefix and ann_file, and filter_cfg',
+            annotation_file(error),
+        )
+    broken = broken_annotations(error, key)
+    if broken is not None:
+        return broken
+    if isinstance(error, KeyError):
         name = unknown_type(error)
         if name is None:
-            raise
-        raise ValueError(
+            return None
+        return ValueError(
             f"{key}: mmgradsplit has no '{name}'; say whose it is, by _scope_='mmseg' (or "
             f"'mmpretrain', 'mmpose', 'mmdet') in the data set, for its own type and those in its "
             f"pipeline, or by a prefix of each type, such as 'mmseg.'"
-        ) from error
-    except AssertionError as error:
+        )
+    if isinstance(error, AssertionError):
         place = traceback.extract_tb(error.__traceback__)[-1]
         file = '/'.join(Path(place.filename).parts[-4:])
-        raise ValueError(f'{key}: {str(error) or f"{place.line} ({file})"}') from error
+        return ValueError(f'{key}: {str(error) or f"{place.line} ({file})"}')
+    return None
 
 
 def check_annotations(dataset: Any, key: str) -> None:
@@ -151,17 +151,36 @@ def numbers_of_classes(model: Any, tasks: Sequence[str]) -> dict[str, int]:
     Returns:
         The number for ``gt_label``, ``gt_seg_map`` and ``bbox_label``, as far as there is a head.
     """
+    numbers = {}
+    for _, head, field in _heads(model, tasks):
+        number = getattr(head, 'num_classes', None)
+        if isinstance(number, int):
+            numbers[field] = number
+    return numbers
+
+
+def learned_annotations(model: Any, tasks: Sequence[str]) -> dict[str, str]:
+    """The task that learns from each annotation, by the annotation's field.
+
+    Args:
+        model: The model.
+        tasks: Names of the tasks.
+    """
+    return {field: task for task, _, field in _heads(model, tasks)}
+
+
+def _heads(model: Any, tasks: Sequence[str]) -> Iterator[tuple[str, Any, str]]:
+    """Task, head, and what the head learns from, of some tasks."""
     # A model with tasks of its own, such as STAMaskRCNN, has only their names.
     parts: dict[str, Any] = (
         dict(model.tasks.items()) if isinstance(model.tasks, nn.ModuleDict) else {}
     )
-    numbers = {}
     for task in tasks:
         for name, field in HEADS.items():
-            number = getattr(getattr(parts.get(task), name, None), 'num_classes', None)
-            if isinstance(number, int):
-                numbers[field] = number
-    return numbers
+            head = getattr(parts.get(task), name, None)
+            if head is not None:
+                # One with a field learns numbers.
+                yield task, head, getattr(head, 'field', field)
 
 
 def _names(meta: Mapping[str, Any], what: str) -> list[str]:

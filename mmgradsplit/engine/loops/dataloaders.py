@@ -152,13 +152,19 @@ class RoundRobinDataLoader:
         dataloaders: The tasks' dataloaders.
         iters_per_epoch: Major iterations of an epoch.
         seed: Seed of the run.
+        annotations: In joint training, the task that learns from each annotation, by its field.
     """
 
     def __init__(
-        self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int
+        self,
+        dataloaders: Mapping[str, DataLoader],
+        iters_per_epoch: int,
+        seed: int,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         self.streams = {
-            task: TaskStream(loader, task, seed) for task, loader in dataloaders.items()
+            task: TaskStream(loader, task, seed, annotations)
+            for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets({task: s.dataset for task, s in self.streams.items()})
         self.iters_per_epoch = iters_per_epoch

@@ -3,6 +3,7 @@
 import traceback
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from mmgradsplit.registry import TRANSFORMS
@@ -86,11 +87,11 @@ def broken_annotations(error: Exception, key: str) -> SampleError | None:
         The error to raise instead, which names the file; None where the error names it itself, or
         is about something else.
     """
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    frames = _frames(error)
     start = [i for i, frame in enumerate(frames) if frame.f_code.co_name in READERS]
     if not start or isinstance(error, SampleError | FileNotFoundError):
         return None
-    path = _in_hand(frames[start[0] :])
+    path = _in_hand(frames[start[0] :]) or annotation_file(error)
     if path is None or path in str(error):
         return None
     what = f'{type(error).__name__}: {error}' if str(error) else type(error).__name__
@@ -102,12 +103,24 @@ def broken_annotations(error: Exception, key: str) -> SampleError | None:
     )
 
 
-def _in_hand(frames: list[Any]) -> str | None:
+def annotation_file(error: Exception) -> str | None:
+    """The annotation file of the data set that an error came from, where it has one."""
+    for frame in reversed(_frames(error)):
+        path = getattr(frame.f_locals.get('self'), 'ann_file', None)
+        if isinstance(path, str) and Path(path).is_file():
+            return path
+    return None
+
+
+def _frames(error: Exception) -> list[FrameType]:
+    return [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
+def _in_hand(frames: list[FrameType]) -> str | None:
     """The file that was being read, as the innermost function that has one calls it."""
     for frame in reversed(frames):
         for name in IN_HAND:
             path = frame.f_locals.get(name)
             if isinstance(path, str | Path) and Path(path).is_file():
                 return str(path)
-    path = getattr(frames[0].f_locals.get('self'), 'ann_file', None)
-    return path if isinstance(path, str) and Path(path).is_file() else None
+    return None
