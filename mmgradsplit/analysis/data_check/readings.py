@@ -45,12 +45,14 @@ class Reading:
         counts: How often each class is in it, by what it was learned from: images of ``gt_label``,
             pixels of ``gt_seg_map``, boxes of ``bbox_label``, visible ones of ``keypoints``.
         ranges: Smallest, median and largest number of each map, and the share that was measured.
+        maps: Names of the maps beside the image.
         findings: What is wrong with it.
     """
 
     size: tuple[int, int] | None = None
     counts: dict[str, dict[int, int]] = field(default_factory=dict)
     ranges: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+    maps: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -74,7 +76,9 @@ class Observer:
         field_ = results['loaded']
         if field_ == 'img':
             self._image(results)
-        elif field_ == 'gt_seg_map':
+            return
+        self.reading.maps.append(field_)
+        if field_ == 'gt_seg_map':
             self._labels(results[field_], str(results.get('seg_map_path')))
         else:
             self._numbers(field_, results)

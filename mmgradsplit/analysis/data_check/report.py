@@ -40,6 +40,7 @@ def _one(survey: Survey, cfg: Any) -> dict[str, Any]:
         samples=survey.samples,
         times_seen=times_seen(cfg, survey.planned, survey.samples),
         sizes=survey.sizes,
+        annotated=dict(survey.annotated),
         found={kind: len(found) for kind, found in by_kind.items()},
         findings={
             kind: [dict(file=f.file, what=f.what, index=f.index) for f in found[:LISTED]]
@@ -94,6 +95,10 @@ def _lines(survey: Survey) -> list[str]:
     if survey.sizes:
         spans = (_span(survey.sizes[side]) for side in ('width', 'height'))
         lines.append(f'  images of {" x ".join(spans)} pixels')
+    partly = {name: number for name, number in survey.annotated.items() if number < survey.samples}
+    if partly:
+        of = ', '.join(f'{name} of {number}' for name, number in partly.items())
+        lines.append(f'  [yellow]not all samples are annotated[/yellow]: {of}')
     for name, counts in _complete(survey).items():
         lines.append(escape(f'  {LEARNED.get(name, name)}: {_histogram(survey, name, counts)}'))
         never = [_name(survey, name, number) for number, count in counts.items() if not count]

@@ -36,6 +36,8 @@ class Survey:
         counts: How often each class is there, summed over the samples, as in ``Reading``.
         ranges: By map: smallest number, smallest, middle and largest median, largest number, and
             the mean share that was measured.
+        annotated: How many samples have each map; where they may lack one, those without are read,
+            too.
         sizes: Smallest and largest width and height of the images.
         identities: How many there are, and how many have one image, where samples have identities.
         names: Names of the classes.
@@ -49,6 +51,7 @@ class Survey:
     findings: list[Finding] = field(default_factory=list)
     counts: dict[str, Counter[int]] = field(default_factory=dict)
     ranges: dict[str, dict[str, float]] = field(default_factory=dict)
+    annotated: Counter[str] = field(default_factory=Counter)
     sizes: dict[str, list[int]] = field(default_factory=dict)
     identities: dict[str, int] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)
@@ -150,6 +153,7 @@ class _Identities:
 
 def _add(survey: Survey, reading: Reading, medians: dict[str, list[tuple[float, ...]]]) -> None:
     survey.findings += reading.findings
+    survey.annotated.update(reading.maps)
     for name, counts in reading.counts.items():
         survey.counts.setdefault(name, Counter()).update(counts)
     for name, numbers in reading.ranges.items():
