@@ -72,7 +72,7 @@ add(
 add('a polygon of 1e9', 'coco', _annotation(segmentation=[[4, 4, 1e9, 4, 1e9, 1e9]]), 'polygon')
 add('a polygon of -1e9', 'coco', _annotation(segmentation=[[-1e9, 4, 8, 4, 8, 8]]), 'polygon')
 add(
-    'a polygon of NaN', 'coco', _annotation(segmentation=[[float('nan'), 4, 8, 4, 8, 8]]), 'polygon'
+    'a polygon of NaN', 'coco', _annotation(segmentation=[[4, 4, float('nan'), 4, 8, 8]]), 'polygon'
 )
 add('an odd polygon', 'coco', _annotation(segmentation=[[4, 4, 8, 4, 8, 8, 3]]), 'polygon')
 add(

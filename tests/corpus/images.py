@@ -7,7 +7,7 @@ from typing import Any
 from PIL import Image
 
 from .case import IMAGES, LISTED, PLACED, add, colours, cut, folder, missing, pillow, pipe, write
-from .sets import labels, save
+from .sets import HEIGHT, labels, save
 
 for _kind, _image in IMAGES.items():
     add('an image cut off', _kind, cut(_image), 'image')
@@ -92,3 +92,17 @@ add(
     'one colour',
     check_alone=True,
 )
+
+
+def _square(root: Path) -> Path:
+    """A square picture on its side fits its label map both ways."""
+    size = (HEIGHT, HEIGHT)
+    pillow(IMAGES['lip'], lambda: colours().resize(size), **_turned(6))(root)
+    save(root / 'labels/1.png', labels(20)[:, :HEIGHT].copy())
+    return root / IMAGES['lip']
+
+
+add('EXIF, a square on its side', 'lip', _square, 'EXIF.*90')
+for _kind in ('mpii', 'people'):
+    # Their annotations do not say of what size the picture is.
+    add('EXIF on its side', _kind, pillow(IMAGES[_kind], colours, **_turned(6)), 'EXIF.*90')
