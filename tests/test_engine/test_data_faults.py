@@ -3,14 +3,20 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+from corpus import CASES, SETS
+from corpus.sets import config
 from fixtures_dense import dense_config, write_nyud
 from fixtures_training import build, fails_before_the_first_step, tiny_config, write_data
+from mmengine.registry import init_default_scope
 
 from mmgradsplit.apis import train
+from mmgradsplit.engine.loops.checks import check_outputs
+from mmgradsplit.registry import DATASETS
 
 
 def label(value: int) -> Callable[[Path], None]:
@@ -64,6 +70,20 @@ def test_joint_training_names_the_task_of_the_annotation(tmp_path: Path) -> None
     np.save(file, np.load(file) * 1000)
     with pytest.raises(ValueError, match=rf"task 'depth': sample 1 \({re.escape(str(file))}\)"):
         train(dense_config('ft_r18_scenes', data, tmp_path / 'run'))
+
+
+@pytest.mark.parametrize(
+    'name', ['grey labels of 2 bits', 'grey labels of 4 bits', 'labels of a palette']
+)
+def test_the_first_look_takes_the_forms_that_are_read(name: str, tmp_path: Path) -> None:
+    case = next(case for case in CASES if case.name == f'lip: {name}')
+    SETS['lip'](tmp_path)
+    labels = case.change(tmp_path)
+    labels.rename(labels.with_name('0.png'))
+    init_default_scope('mmgradsplit')
+    dataset = DATASETS.build(config('lip', tmp_path))
+    model = SimpleNamespace(decode_head=SimpleNamespace(num_classes=20))
+    check_outputs(model, dataset, 'parsing', 'train_dataloader.parsing')
 
 
 def test_more_identities_than_outputs(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from .reading import annotation_file, broken_annotations
 HEADS = dict(head='gt_label', decode_head='gt_seg_map', bbox_head='bbox_label')
 # The modes of images that Pillow reads with a number for each pixel.
 NUMBERED = ('1', 'L', 'P', 'I', 'I;16')
+# What it calls the bytes of grey PNGs of 2 and 4 bits.
+SPREAD = ('L;2', 'L;4')
 IGNORED = 255
 
 
@@ -198,6 +200,8 @@ def _check_label_map(dataset: Any, key: str) -> None:
                 f"{key}: the mask '{path}' has the channels {image.mode}; a mask has one channel, "
                 f'and each of its pixels is the number of a class'
             )
+        if image.tile and image.tile[0].args in SPREAD:
+            return  # Pillow spreads these numbers to 0..255; the data set reads them rightly
         labels = np.asarray(image)
     if info.get('label_map') or info.get('reduce_zero_label'):
         return
