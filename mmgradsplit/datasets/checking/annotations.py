@@ -25,8 +25,8 @@ def check_classes(data: Mapping[str, Any], num_classes: int) -> None:
     """
     label, scores = data.get('gt_label'), data.get('gt_score')
     if label is not None and num_classes:
-        for each in label if isinstance(label, Sequence | np.ndarray) else (label,):
-            if not 0 <= each < num_classes or each != int(each):
+        for each in label if isinstance(label, list | tuple | np.ndarray) else (label,):
+            if not 0 <= each < num_classes:
                 raise SampleError(
                     f'its label (gt_label) is {each}, but the {num_classes} classes are the '
                     f'numbers 0 to {num_classes - 1}'

@@ -1,7 +1,6 @@
 """The pipeline of a data set of any toolbox, which checks what is loaded."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from mmcv.transforms import BaseTransform
@@ -79,8 +78,10 @@ class CheckedPipeline(Compose):
             if isinstance(path, str):
                 check_file(path)
         if 'gt_label' in data or 'gt_score' in data:
-            with self._named_source(data):
+            try:
                 check_classes(data, self.outputs['gt_label'])
+            except SampleError as error:
+                raise self._sourced(error, data) from None
         waiting = ['img', *(field for field, key in MAPS.items() if data.get(key))]
         results = data
         for number, transform in enumerate(self.transforms):
@@ -94,6 +95,8 @@ class CheckedPipeline(Compose):
                 raise _named(error, transform, data, waiting) from error
             if results is None:
                 return None
+            if not waiting:
+                continue
             for field in [field for field in waiting if field in results]:
                 waiting.remove(field)
                 if field == 'img':
@@ -110,22 +113,20 @@ class CheckedPipeline(Compose):
         height, width = results['img'].shape[:2]
         if isinstance(path, str):
             check_turned(results, transform, path)
-        with self._named_source(results):
+        try:
             if results.get('instances'):
                 check_instances(results, (width, height), self.outputs['bbox_label'])
             if results.get('keypoints') is not None:
                 check_keypoints(results, (width, height), self.num_keypoints)
-
-    @contextmanager
-    def _named_source(self, data: Mapping[str, Any]) -> Iterator[None]:
-        """Let an error about annotations name their file, and the image that they are of."""
-        try:
-            yield
         except SampleError as error:
-            image = data.get('img_path')
-            source = data.get('xml_path') or self.ann_file
-            what = f'{error.what} (annotation of {image})' if source else error.what
-            raise SampleError(what, source or image, kind=IMPLAUSIBLE) from None
+            raise self._sourced(error, results) from None
+
+    def _sourced(self, error: SampleError, data: Mapping[str, Any]) -> SampleError:
+        """An error about annotations that names their file, and the image that they are of."""
+        image = data.get('img_path')
+        source = data.get('xml_path') or self.ann_file
+        what = f'{error.what} (annotation of {image})' if source else error.what
+        return SampleError(what, source or image, kind=IMPLAUSIBLE)
 
     def _check_map(self, results: dict, field: str) -> None:
         check_size(results, field)
