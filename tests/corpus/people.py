@@ -14,7 +14,7 @@ from .sets import NUMBER, write_heads
 _people = 'annotations/val.json'
 _heads = 'annotations/heads.mat'
 for _path in (_people, _heads):
-    add(f'{_path} cut off', 'mpii', cut(_path), 'not as MPII reads|MATLAB')
+    add(f'{_path} cut off', 'mpii', cut(_path), 'not as MPIIPeople reads|MATLAB')
     add(f'{_path} empty', 'mpii', write(_path, b''), '0 bytes')
     add(f'{_path} a pipe', 'mpii', pipe(_path), 'pipe')
 
@@ -68,7 +68,7 @@ add(
     'no joints',
     'mpii',
     changed(_people, lambda p: [dict(p[0], joints=[])]),
-    'not as MPII reads',
+    'not as MPIIPeople reads',
     options=dict(headbox_file=None),
 )
 add(
