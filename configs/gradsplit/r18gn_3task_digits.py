@@ -23,7 +23,8 @@ val_evaluator = {task: _base_[task].val_evaluator for task in tasks}
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-relations = '{{ fileDirname }}/../_base_/relations/gradsplit_table_a6.json'
+# In such quotes, as the folder may have an apostrophe in its name.
+relations = r"""{{ fileDirname }}/../_base_/relations/gradsplit_table_a6.json"""
 optim_wrapper = dict(_base_.gradsplit.optim_wrapper, relations=relations)
 train_cfg = dict(max_epochs=5, iters_per_epoch=100, val_begin=5, val_interval=5)
 param_scheduler = [

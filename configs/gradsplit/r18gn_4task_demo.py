@@ -140,7 +140,6 @@ val_dataloader = dict(
         num_workers=1,
         dataset=dict(
             data_root=root + '/mpii',
-            headbox_file=root + '/mpii/annotations/mpii_gt_val.mat',
             pipeline=[
                 dict(type='LoadImage'),
                 crop,

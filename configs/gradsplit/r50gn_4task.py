@@ -22,7 +22,8 @@ val_evaluator = {task: _base_[task].val_evaluator for task in tasks}
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-relations = '{{ fileDirname }}/../_base_/relations/gradsplit_table_a1.json'
+# In such quotes, as the folder may have an apostrophe in its name.
+relations = r"""{{ fileDirname }}/../_base_/relations/gradsplit_table_a1.json"""
 optim_wrapper = dict(_base_.gradsplit.optim_wrapper, relations=relations)
 # delta_m against the single-task ResNet-50-GN of Table 2; replace these by your own.
 references = {

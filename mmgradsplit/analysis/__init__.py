@@ -4,6 +4,7 @@ from .angle_distributions import gradient_angles
 from .complexity import measure_complexity
 from .complexity_report import report_complexity
 from .conflict_maps import conflict_maps
+from .data_check import check_data
 from .hooks import ConflictFrequencyHook, GradientAngleHook, RelationEstimateHook
 from .hooks.measurement import MeasurementHook, SeriesHook
 from .task_gradients import module_parameters, preprocessed, task_gradients
@@ -14,6 +15,7 @@ __all__ = [
     'MeasurementHook',
     'RelationEstimateHook',
     'SeriesHook',
+    'check_data',
     'conflict_maps',
     'gradient_angles',
     'measure_complexity',

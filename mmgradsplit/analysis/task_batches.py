@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mmengine.runner import Runner
 
 from mmgradsplit.apis.methods import trains_jointly
+from mmgradsplit.engine.loops.dataloaders import dataset_reading
 from mmgradsplit.engine.loops.joint import STREAM
+from mmgradsplit.engine.loops.reading import check_while_reading
 from mmgradsplit.engine.loops.streams import TaskStream
 
 __all__ = ['STREAM', 'TaskBatches', 'joint_dataloader', 'resized', 'task_dataloaders']
@@ -91,13 +92,9 @@ def joint_dataloader(cfg: Any, key: str) -> dict[str, Mapping]:
 
 
 def _stream(task: str, config: Mapping, samples: int, seed: int) -> TaskStream:
-    root = config['dataset'].get('data_root')
-    if root and '://' not in root and not Path(root).exists():
-        raise FileNotFoundError(
-            f"task '{task}', dataset.data_root: no folder '{root}'; put the data there (see "
-            f'docs/data.md) or set the key'
-        )
-    loader = Runner.build_dataloader(resized(config, samples), seed=seed)
+    with dataset_reading(config['dataset'], f"task '{task}', dataset"):
+        loader = Runner.build_dataloader(resized(config, samples), seed=seed)
+    check_while_reading(loader.dataset)
     if len(loader.dataset) < samples:
         raise ValueError(
             f"task '{task}': its data set has {len(loader.dataset)} samples, fewer than a batch of "

@@ -93,8 +93,14 @@ def _read_config(config: str | Path) -> Config:
     except (OSError, ImportError):
         raise  # a missing base or module: their messages name it
     except Exception as error:  # whatever the Python in a config file raises
+        hint = ''
+        if isinstance(error, SyntaxError) and {"'", '"'} & set(str(Path(file).resolve())):
+            hint = (
+                '; the name of a folder has a quotation mark, which {{ fileDirname }} brings into '
+                'the config: write r"""{{ fileDirname }}""" there'
+            )
         raise ValueError(
-            f"the config '{file}' cannot be read: {type(error).__name__}: {error}"
+            f"the config '{file}' cannot be read: {type(error).__name__}: {error}{hint}"
         ) from error
 
 

@@ -15,6 +15,7 @@ from .errors import one_sentence
 COMMANDS: Mapping[str, str] = {
     'train': 'train the network of a config',
     'test': 'measure a checkpoint on the test sets',
+    'check': "read every file of a config's data sets, and say what is wrong",
     'predict': 'predict pictures, videos and scenes with a checkpoint',
     'gallery': 'find the same person again in a folder of pictures',
     'serve': 'show what a checkpoint says of a picture on a page in the browser',

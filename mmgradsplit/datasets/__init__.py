@@ -1,19 +1,31 @@
 """Data sets and samplers."""
 
+from .checking import CheckedPipeline
 from .csv_labels import CSVLabels
 from .market1501 import Market1501
 from .market1501_attributes import Market1501Attributes
+from .mpii import MPII
 from .multi_annotation import CityscapesScenes, MultiAnnotationDataset, NYUv2
 from .pa100k import PA100K
 from .samplers import RandomIdentitySampler
-from .transforms import LoadDenseAnnotations, LoadImage, PackDenseInputs, RandomMirror, RandomZoom
+from .transforms import (
+    LoadDenseAnnotations,
+    LoadImage,
+    LoadLabelMap,
+    PackDenseInputs,
+    RandomMirror,
+    RandomZoom,
+)
 
 __all__ = [
+    'MPII',
     'PA100K',
     'CSVLabels',
+    'CheckedPipeline',
     'CityscapesScenes',
     'LoadDenseAnnotations',
     'LoadImage',
+    'LoadLabelMap',
     'Market1501',
     'Market1501Attributes',
     'MultiAnnotationDataset',

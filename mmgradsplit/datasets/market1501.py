@@ -81,8 +81,9 @@ class Market1501(BaseDataset):
             )
         samples = []
         for path in sorted(folder.iterdir()):
-            if path.suffix.lower() not in IMAGE_SUFFIXES:
-                continue  # the published folders hold a Thumbs.db
+            # The published folders hold a Thumbs.db; macOS adds ._NAME.jpg beside NAME.jpg.
+            if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith('.'):
+                continue
             match = FILE_NAME.match(path.name)
             if match is None:
                 raise ValueError(

@@ -111,6 +111,11 @@ class Market1501Attributes(Market1501):
             )
         try:
             content = scipy.io.loadmat(self.ann_file, simplify_cells=True)
+        except NotImplementedError as error:  # what scipy says of HDF5
+            raise ValueError(
+                f'Market1501Attributes: {self.ann_file} is a MATLAB file of version 7.3: save it '
+                f"in version 7, in MATLAB by save(..., '-v7'), or fetch the published one."
+            ) from error
         except Exception as error:  # scipy raises whatever the broken bytes lead to
             raise ValueError(
                 f'Market1501Attributes: {self.ann_file} is not a readable MATLAB file ({error}): '

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-import scipy.io
 from mmpretrain.datasets import MultiLabelDataset
 
 from mmgradsplit.registry import DATASETS
+
+from .files import read_mat
 
 SPLITS = ('train', 'val', 'test')
 
@@ -16,7 +17,7 @@ SPLITS = ('train', 'val', 'test')
 class PA100K(MultiLabelDataset):
     """PA-100K (Liu et al. 2017, "HydraPlus-Net"): images with 26 binary attributes.
 
-    The folder as published::
+    The folder as published, whose MATLAB file may be of any version, and have -1 for no::
 
         data_root/
         ├── annotation/annotation.mat        # {train,val,test}_images_name, {train,val,test}_label
@@ -85,14 +86,9 @@ class PA100K(MultiLabelDataset):
         ]
 
     def _read_annotation(self) -> tuple[list[str], np.ndarray]:
-        """Return the N image names and the labels, ``[N, number of attributes]`` of 0 and 1."""
+        """Return the N image names and the labels, ``[N, number of attributes]`` of booleans."""
         keys = (f'{self.split}_images_name', f'{self.split}_label')
-        try:
-            content = scipy.io.loadmat(self.ann_file, variable_names=keys)
-        except Exception as error:  # scipy raises whatever the broken bytes lead to
-            raise ValueError(
-                f'PA100K: {self.ann_file} is not a readable MATLAB file ({error}): fetch it again.'
-            ) from error
+        content = read_mat(self.ann_file, keys)
         missing = [key for key in keys if key not in content]
         if missing:
             raise ValueError(
@@ -108,6 +104,10 @@ class PA100K(MultiLabelDataset):
                 f'PA100K: {keys[1]} in {self.ann_file} has the shape {labels.shape}, not '
                 f'{expected} (images x attributes): for other attributes, set metainfo.classes.'
             )
-        if not np.isin(labels, (0, 1)).all():
-            raise ValueError(f'PA100K: {keys[1]} in {self.ann_file} holds values besides 0 and 1.')
-        return names, labels
+        values = set(np.unique(labels).tolist())
+        if not (values <= {0, 1} or values <= {-1, 1}):
+            raise ValueError(
+                f'PA100K: {keys[1]} in {self.ann_file} holds {sorted(values)[:10]}, where 0 is no '
+                f'and 1 is yes (or -1 is no and 1 is yes).'
+            )
+        return names, labels > 0

@@ -251,6 +251,6 @@ def _text(content: Mapping[str, Any], task: str, source: str, parts: bool) -> st
         head += (
             '# The modules of custom_imports lie beside this file.\n'
             'import sys\n\n'
-            "sys.path.insert(0, r'{{ fileDirname }}')\n"
+            'sys.path.insert(0, r"""{{ fileDirname }}""")\n'
         )
     return head + Config(dict(content)).pretty_text

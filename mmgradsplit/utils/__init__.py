@@ -1,6 +1,7 @@
 """What several rooms need and none of them owns: files, pictures, generators, names, a model."""
 
 from .checkpoint_files import CheckpointError, read_checkpoint, trust_checkpoints
+from .data_files import SampleError, check_file
 from .extras import import_extra
 from .files import CONFIG_JSON, config_name, write_atomically, write_json
 from .fitting import load_fitting
@@ -14,7 +15,9 @@ from .tracing import kept_generators, without_trace
 __all__ = [
     'CONFIG_JSON',
     'CheckpointError',
+    'SampleError',
     'also_recomputed',
+    'check_file',
     'chosen_tasks',
     'config_name',
     'did_you_mean',

@@ -5,6 +5,7 @@ from mmgradsplit.utils import read_image
 from .angles import draw_angles
 from .comparison import draw_comparison
 from .conflicts import draw_conflicts
+from .contact_sheet import draw_contact_sheet
 from .curves import Plot, draw_curves
 from .data_samples import make_sample, register_sample_maker
 from .masks import draw_masks
@@ -28,6 +29,7 @@ __all__ = [
     'draw_angles',
     'draw_comparison',
     'draw_conflicts',
+    'draw_contact_sheet',
     'draw_curves',
     'draw_masks',
     'draw_panel',

@@ -194,12 +194,21 @@ def draw_labels(axes: Axes, image: np.ndarray, labels: np.ndarray, meta: Mapping
     show_image(axes, mixed.astype(np.uint8))
 
 
-def draw_legend(axes: Axes, labels: np.ndarray, meta: Mapping[str, Any]) -> None:
-    """The names and colours of the labels, shape [H x W], that cover a visible area."""
+def draw_legend(
+    axes: Axes, labels: np.ndarray, meta: Mapping[str, Any], most: int | None = None
+) -> None:
+    """The names and colours of the labels, shape [H x W], that cover a visible area.
+
+    Args:
+        axes: Where to draw.
+        labels: shape [H x W].
+        meta: ``classes`` and ``palette``.
+        most: How many there is room for, the largest first.
+    """
     axes.set_axis_off()
     counts = np.bincount(labels.ravel(), minlength=1)
     counts[[i for i in _background(meta) if i < len(counts)]] = 0
-    shown = [i for i in np.argsort(-counts) if counts[i] > SMALLEST_PART * labels.size]
+    shown = [i for i in np.argsort(-counts) if counts[i] > SMALLEST_PART * labels.size][:most]
     names, palette = class_names(meta, len(counts)), class_palette(meta, len(counts)) / 255
     patches = [Patch(color=palette[i], label=names[i]) for i in shown]
     if patches:
@@ -210,8 +219,9 @@ def draw_legend(axes: Axes, labels: np.ndarray, meta: Mapping[str, Any]) -> None
 
 
 def draw_values(axes: Axes, values: np.ndarray) -> None:
-    """A map of numbers, shape [H x W], from its smallest, dark, to its largest, light."""
-    low, high = float(values.min()), float(values.max())
+    """A map of numbers, shape [H x W], dark where small and light where large; NaN is black."""
+    known = values[np.isfinite(values)]
+    low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     shares = (values - low) / max(high - low, 1e-9)
     show_image(axes, matplotlib.colormaps['viridis'](shares)[..., :3])
     axes.set_xlabel(f'{low:.2f} to {high:.2f}', fontsize=8.5, color=INK)
@@ -223,10 +233,11 @@ def draw_normals(axes: Axes, normals: np.ndarray) -> None:
 
 
 def draw_boxes(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str, Any]) -> None:
-    """Boxes, shape [N x 4] as x1, y1, x2, y2, with their labels and scores over the image."""
+    """Boxes, shape [N x 4] as x1, y1, x2, y2, with labels and, where there are, scores."""
     show_image(axes, image)
-    boxes, scores = to_numpy(instances.bboxes), to_numpy(instances.scores)
-    labels = to_numpy(instances.labels)
+    boxes, labels = to_numpy(instances.bboxes), to_numpy(instances.labels)
+    scored = hasattr(instances, 'scores')
+    scores = to_numpy(instances.scores) if scored else np.ones(len(boxes))
     count = int(labels.max(initial=-1)) + 1
     names, palette = class_names(meta, count), class_palette(meta, count) / 255
     for (x1, y1, x2, y2), score, label in zip(boxes, scores, labels, strict=True):
@@ -234,7 +245,8 @@ def draw_boxes(axes: Axes, image: np.ndarray, instances: Any, meta: Mapping[str,
             color = palette[label]
             axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, fill=False, edgecolor=color, lw=2))
             axes.text(
-                x1, y1, f'{names[label]} {score:.2f}', fontsize=8, color='white', va='bottom',
+                x1, y1, names[label] + (f' {score:.2f}' if scored else ''),
+                fontsize=8, color='white', va='bottom',
                 bbox=dict(facecolor=color, edgecolor='none', pad=1),
             )  # fmt: skip
 

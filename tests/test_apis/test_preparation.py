@@ -1,6 +1,7 @@
 """What a config is completed with before it is run."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,28 @@ def test_training_names_the_run_of_a_reference_that_is_missing(tmp_path: Path) -
     missing.mkdir()
     (missing / 'summary.json').write_text(json.dumps(dict(trained={'norm/accuracy': 40.0})))
     fails_before_the_first_step(cfg, tmp_path, TaskStepError, 'no step was to be taken')
+
+
+# ---- names of folders ----
+
+
+@pytest.mark.parametrize(
+    'name', ['gradsplit/r18gn_4task_demo.py', 'gradsplit/r18gn_3task_digits.py']
+)
+def test_a_clone_in_a_folder_of_any_name(name: str, tmp_path: Path) -> None:
+    root = Path(__file__).resolve().parents[2]
+    configs = tmp_path / "it's 数据 & é" / 'configs'
+    shutil.copytree(root / 'configs', configs)
+    cfg = prepare(configs / name)
+    assert Path(cfg.optim_wrapper.relations).is_file()
+    assert Path(cfg.optim_wrapper.relations).is_relative_to(configs.resolve().parent)
+
+
+def test_a_config_of_ones_own_in_such_a_folder(tmp_path: Path) -> None:
+    file = tmp_path / "it's" / 'mine.py'
+    file.parent.mkdir()
+    file.write_text("work_dir = '{{ fileDirname }}/out'\n")
+    with pytest.raises(ValueError, match=r'quotation mark.*r"""\{\{ fileDirname \}\}"""'):
+        prepare(file)
+    file.write_text('work_dir = r"""{{ fileDirname }}/out"""\n')
+    assert prepare(file).work_dir == str(file.parent / 'out')

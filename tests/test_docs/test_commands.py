@@ -225,6 +225,12 @@ RUN = [
         '--train 4 --val 2',
         'data/scenes',
     ),
+    # docs/data.md
+    (
+        'python tools/check_data.py configs/gradsplit/r18gn_4task_demo.py',
+        '--pictures 2 --workers 0',
+        'work_dirs/r18gn_4task_demo/check/check.json',
+    ),
     # docs/get_started.md
     (
         f'{TRAIN} configs/gradsplit/r18gn_4task_demo.py --work-dir work_dirs/two_tasks '
@@ -303,6 +309,7 @@ RUN = [
 ]
 # Tools that are called by a test of their own.
 ELSEWHERE = {
+    'check': 'test_analysis/test_data_check.py',
     'export': 'test_export/test_toolbox.py',
     'gallery': 'test_inference/test_gallery.py',
     'serve': 'test_inference/test_serve.py',

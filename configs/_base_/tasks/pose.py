@@ -4,7 +4,7 @@
 _codec = dict(type='MSRAHeatmap', input_size=(256, 256), heatmap_size=(128, 128), sigma=4)
 _dataset = dict(
     _scope_='mmpose',
-    type='MpiiDataset',
+    type='mmgradsplit.MPII',
     data_root='data/mpii',
     data_mode='topdown',
     data_prefix=dict(img='images/'),
@@ -58,7 +58,7 @@ pose = dict(
         dataset=dict(
             **_dataset,
             ann_file='annotations/mpii_val.json',
-            headbox_file='data/mpii/annotations/mpii_gt_val.mat',
+            headbox_file='annotations/mpii_gt_val.mat',
             test_mode=True,
             pipeline=[
                 dict(type='LoadImage'),

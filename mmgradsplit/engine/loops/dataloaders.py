@@ -1,7 +1,7 @@
 """Builds the dataloaders of all tasks, with their checks."""
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from mmgradsplit.utils import unwrapped
 
-from .checks import check_annotations, check_outputs, dataset_errors_said
+from .checks import check_annotations, check_outputs, dataset_errors_said, numbers_of_classes
+from .reading import check_annotation_files, check_while_reading
 from .streams import TaskDataset, TaskStream, rewrap
 
 
@@ -61,40 +62,62 @@ def build_dataloaders(runner: Runner, config: Any, key: str) -> dict[str, DataLo
     """
     tasks = task_names(runner)
     check_tasks(config, tasks, key)
-    loaders = {task: build_dataloader(runner, config[task], f'{key}.{task}') for task in tasks}
+    loaders = {
+        task: build_dataloader(runner, config[task], f'{key}.{task}', [task]) for task in tasks
+    }
     models = unwrapped(runner.model).tasks
     for task, loader in loaders.items():
         check_outputs(models[task], loader.dataset, task, f'{key}.{task}')
     return loaders
 
 
-def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
-    """Build one dataloader, as mmengine does.
+def build_dataloader(runner: Runner, cfg: Any, key: str, tasks: Sequence[str]) -> DataLoader:
+    """Build one dataloader, as mmengine does, whose data set checks what it loads.
 
     Args:
         runner: mmengine's runner.
         cfg: mmengine's dataloader config.
         key: Config key, for messages.
+        tasks: Names of the tasks that its samples are for.
 
     Raises:
         ValueError: If the data set has no sample.
         FileNotFoundError: If a data folder or an annotation file is not there.
     """
     dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
-    root = dataset.get('data_root') if isinstance(dataset, Mapping) else None
-    if root and '://' not in root and not Path(root).exists():
-        raise FileNotFoundError(
-            f"{key}.dataset.data_root: no folder '{root}'; put the data there (docs/data.md), "
-            f'draw some with `mmgradsplit draw`, or set the key'
-        )
-    with dataset_errors_said(f'{key}.dataset'), _quick_collections():
+    with dataset_reading(dataset, f'{key}.dataset'):
         loader = runner.build_dataloader(
             cfg,
             seed=runner.seed,
             diff_rank_seed=runner.cfg.get('randomness', {}).get('diff_rank_seed', False),
         )
     check_annotations(loader.dataset, key)
+    check_while_reading(loader.dataset, numbers_of_classes(unwrapped(runner.model), tasks))
     return loader
+
+
+@contextmanager
+def dataset_reading(dataset: Any, key: str) -> Iterator[None]:
+    """Within this context a data set is built, and its errors name key and file.
+
+    Args:
+        dataset: Its config; a data set that is built already needs nothing.
+        key: Its config key.
+
+    Raises:
+        FileNotFoundError: If its folder is not there.
+        ValueError: If what it reads is not in order.
+    """
+    if isinstance(dataset, Mapping):
+        root = dataset.get('data_root')
+        if root and '://' not in root and not Path(root).exists():
+            raise FileNotFoundError(
+                f"{key}.data_root: no folder '{root}'; put the data there (docs/data.md), draw "
+                f'some with `mmgradsplit draw`, or set the key'
+            )
+        check_annotation_files(dataset, key)
+    with dataset_errors_said(key), _quick_collections():
+        yield
 
 
 @contextmanager
@@ -129,13 +152,19 @@ class RoundRobinDataLoader:
         dataloaders: The tasks' dataloaders.
         iters_per_epoch: Major iterations of an epoch.
         seed: Seed of the run.
+        annotations: In joint training, the task that learns from each annotation, by its field.
     """
 
     def __init__(
-        self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int
+        self,
+        dataloaders: Mapping[str, DataLoader],
+        iters_per_epoch: int,
+        seed: int,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
         self.streams = {
-            task: TaskStream(loader, task, seed) for task, loader in dataloaders.items()
+            task: TaskStream(loader, task, seed, annotations)
+            for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets({task: s.dataset for task, s in self.streams.items()})
         self.iters_per_epoch = iters_per_epoch

@@ -16,6 +16,7 @@ from mmgradsplit.registry import ALLOCATORS, LOOPS
 from mmgradsplit.utils import unwrapped
 
 from .batches import with_own_samples
+from .checks import learned_annotations
 from .dataloaders import RoundRobinDataLoader, build_dataloader, task_names
 from .seeded import SeededTrainLoop, Step
 
@@ -60,12 +61,18 @@ class RevisitingDataLoader(RoundRobinDataLoader):
         iters_per_epoch: Iterations of an epoch.
         seed: Seed of the run.
         gap: Iterations after which a batch comes again.
+        annotations: As for :class:`RoundRobinDataLoader`.
     """
 
     def __init__(
-        self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int, gap: int
+        self,
+        dataloaders: Mapping[str, DataLoader],
+        iters_per_epoch: int,
+        seed: int,
+        gap: int,
+        annotations: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(dataloaders, iters_per_epoch, seed)
+        super().__init__(dataloaders, iters_per_epoch, seed, annotations)
         self.gap = gap
         self._kept: list[dict[str, Any]] = []
 
@@ -140,18 +147,19 @@ class JointTrainLoop(SeededTrainLoop):
         self.allocator.check(self.tasks)
         self.annotations = None if annotations is None else dict(annotations)
         _check_preprocessors(runner, self.tasks)
-        loader = build_dataloader(runner, dataloader, 'train_dataloader')
+        loader = build_dataloader(runner, dataloader, 'train_dataloader', self.tasks)
         self._check_annotations(loader)
         length = len(loader) if iters_per_epoch is None else iters_per_epoch
         if length < 1:
             raise ValueError(f'train_cfg.iters_per_epoch must be at least 1, got {length}')
         loaders = {STREAM: loader}
+        learned = learned_annotations(unwrapped(runner.model), self.tasks)
         gap = self.allocator.gap
         super().__init__(
             runner,
-            RoundRobinDataLoader(loaders, length, runner.seed)
+            RoundRobinDataLoader(loaders, length, runner.seed, learned)
             if gap is None
-            else RevisitingDataLoader(loaders, length, runner.seed, gap),
+            else RevisitingDataLoader(loaders, length, runner.seed, gap, learned),
             tasks=self.tasks,
             sub_steps=self.allocator.sub_steps(len(self.tasks)),
             task_steps=False,

@@ -1,13 +1,13 @@
 """Endless, seekable streams of batches, a function of the seed and the iteration alone."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmgradsplit.functional import derive_seed
-from mmgradsplit.utils import seed_all
+from mmgradsplit.utils import SampleError, seed_all
 
 
 class TaskDataset(Dataset):
@@ -15,12 +15,16 @@ class TaskDataset(Dataset):
 
     Args:
         dataset: Data set of any toolbox.
-        task: Name of the task.
+        task: Name of the task, or of joint training's only stream.
+        annotations: In joint training, the task that learns from each annotation, by its field.
     """
 
-    def __init__(self, dataset: Dataset, task: str) -> None:
+    def __init__(
+        self, dataset: Dataset, task: str, annotations: Mapping[str, str] | None = None
+    ) -> None:
         self.dataset = dataset
         self.task = task
+        self.annotations = dict(annotations or {})
         if len(self) == 0:
             raise ValueError(
                 f"task '{task}': its data set ({type(dataset).__name__}) has no samples; check "
@@ -39,7 +43,7 @@ class TaskDataset(Dataset):
         """Sample of an index; a token (index, seed) seeds its augmentations first.
 
         Raises:
-            RuntimeError: If the sample cannot be read, naming task, index and file.
+            ValueError: If the sample cannot be read, naming task, index and file.
         """
         index, seed = token if isinstance(token, tuple) else (token, None)
         if seed is not None:
@@ -47,8 +51,13 @@ class TaskDataset(Dataset):
         try:
             return self.dataset[index]
         except Exception as error:
-            raise RuntimeError(
-                f"task '{self.task}': sample {index} ({self._file(index)}) cannot be read: {error}"
+            task, file, what = self.task, None, str(error) or type(error).__name__
+            if isinstance(error, SampleError):
+                file, what = error.file, error.what
+                task = self.annotations.get(error.field or '', task)
+            raise ValueError(
+                f"task '{task}': sample {index} ({file or self._file(index)}) cannot be read: "
+                f'{what}'
             ) from error
 
     def _file(self, index: int) -> str:
@@ -144,10 +153,17 @@ class TaskStream:
         dataloader: The task's dataloader, as mmengine builds it.
         task: Name of the task.
         seed: Seed of the run.
+        annotations: As for :class:`TaskDataset`.
     """
 
-    def __init__(self, dataloader: DataLoader, task: str, seed: int) -> None:
-        self.dataset = TaskDataset(dataloader.dataset, task)
+    def __init__(
+        self,
+        dataloader: DataLoader,
+        task: str,
+        seed: int,
+        annotations: Mapping[str, str] | None = None,
+    ) -> None:
+        self.dataset = TaskDataset(dataloader.dataset, task, annotations)
         self._tokens = _Tokens(dataloader, task, seed)
         self._loader = rewrap(dataloader, self.dataset, self._tokens)
         self._iterator: Iterator | None = None
