@@ -115,7 +115,7 @@ def test_wrong_annotation(root, changes, message):
 def test_truncated_annotation(root):
     path = root / 'annotation' / 'annotation.mat'
     path.write_bytes(path.read_bytes()[:300])
-    with pytest.raises(ValueError, match=r'annotation.mat.* is not a readable MATLAB file.*fetch it again'):
+    with pytest.raises(ValueError, match=r'annotation.mat.*not a readable MATLAB file.*again'):
         PA100K(str(root))
 
 
