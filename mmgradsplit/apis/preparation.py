@@ -4,7 +4,7 @@ import copy
 import datetime
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from mmgradsplit.config_files import find_config
 from mmgradsplit.engine.screen import silence_toolboxes
 from mmgradsplit.utils.mmengine_private import write_unformatted
 
+from .config_keys import check_keys, check_top_level
+from .config_values import check_values, complete_loaders, settle_rules
 from .methods import is_mixed, is_ours, use_method, wrapper_class
 from .tasks import select_tasks
 
@@ -76,6 +78,8 @@ def prepare(
         cfg.work_dir = str(Path('work_dirs', run_name(cfg)))
     cfg.launcher = launcher
     cfg.setdefault('default_scope', 'mmgradsplit')
+    check_top_level(cfg)
+    complete_loaders(cfg)
     _complete_wrapper(cfg.get('optim_wrapper') or {})
     if launcher != 'none':
         _wrap_model(cfg)
@@ -96,6 +100,22 @@ def _read_config(config: str | Path) -> Config:
         raise ValueError(
             f"the config '{file}' cannot be read: {type(error).__name__}: {error}"
         ) from error
+
+
+def check(cfg: Config, stages: Sequence[str]) -> None:
+    """Find what is wrong with a prepared config, before anything is built or data is looked for.
+
+    Args:
+        cfg: The config; what follows a metric learns its direction.
+        stages: Which of ``'train'``, ``'val'`` and ``'test'`` are to run.
+
+    Raises:
+        ConfigError: With the key, if there is something.
+    """
+    check_keys(cfg, stages)
+    check_values(cfg, stages)
+    if 'train' in stages:
+        settle_rules(cfg)
 
 
 def run_name(cfg: Config) -> str:

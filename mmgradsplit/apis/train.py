@@ -11,7 +11,7 @@ from mmgradsplit.engine.hooks import OverviewHook
 from mmgradsplit.engine.screen import ScreenRunner
 
 from .checkpoints import is_whole, newest_checkpoint, numbered_checkpoints
-from .preparation import prepare, start_processes, use_mixed_precision
+from .preparation import check, prepare, start_processes, use_mixed_precision
 from .start_weights import parts_to_load
 
 
@@ -65,6 +65,7 @@ def train(
         use_mixed_precision(cfg)
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    check(cfg, ['train', *(['val'] if cfg.get('val_cfg') is not None else [])])
     if start_processes(cfg):
         notices.append('No GPU: the processes exchange gradients by gloo, on the CPU.')
     runner = ScreenRunner.from_cfg(cfg)

@@ -39,9 +39,14 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         paramwise_cfg: As in mmengine's ``DefaultOptimWrapperConstructor``; learned weights of a
             weighting have names that begin with ``weighting``.
 
+    Attributes:
+        serves: The wrappers that it builds are of this class.
+
     Raises:
         ValueError: If a key is unknown, or a value does not fit.
     """
+
+    serves: type[MultiTaskOptimWrapper] = MultiTaskOptimWrapper
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         # A weight that two layers share is stepped once, as by mmengine without a paramwise_cfg.

@@ -9,9 +9,9 @@ from typing import Any
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils import at_key, unwrapped
 
-from .checks import check_annotations, check_outputs, dataset_errors_said
+from .checks import check_annotations, check_outputs
 from .streams import TaskDataset, TaskStream, rewrap
 
 
@@ -87,7 +87,7 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
             f"{key}.dataset.data_root: no folder '{root}'; put the data there (docs/data.md), "
             f'draw some with `mmgradsplit draw`, or set the key'
         )
-    with dataset_errors_said(f'{key}.dataset'), _quick_collections():
+    with at_key(key, cfg), _quick_collections():
         loader = runner.build_dataloader(
             cfg,
             seed=runner.seed,
@@ -122,6 +122,14 @@ class _Datasets:
         return sum(len(dataset) for dataset in self.datasets.values())
 
 
+# The stream of all tasks in joint training.
+STREAM = 'joint'
+
+
+def _key(stream: str) -> str:
+    return 'train_dataloader' if stream == STREAM else f'train_dataloader.{stream}'
+
+
 class RoundRobinDataLoader:
     """Batches of all tasks, one of each for a major iteration.
 
@@ -135,7 +143,7 @@ class RoundRobinDataLoader:
         self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int
     ) -> None:
         self.streams = {
-            task: TaskStream(loader, task, seed) for task, loader in dataloaders.items()
+            task: TaskStream(loader, task, seed, _key(task)) for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets({task: s.dataset for task, s in self.streams.items()})
         self.iters_per_epoch = iters_per_epoch
@@ -169,10 +177,14 @@ class SequentialDataLoader:
 
     Args:
         dataloaders: The tasks' dataloaders.
+        key: Config key of all of them, for messages.
     """
 
-    def __init__(self, dataloaders: Mapping[str, DataLoader]) -> None:
-        datasets = {task: TaskDataset(loader.dataset, task) for task, loader in dataloaders.items()}
+    def __init__(self, dataloaders: Mapping[str, DataLoader], key: str = 'val_dataloader') -> None:
+        datasets = {
+            task: TaskDataset(loader.dataset, task, f'{key}.{task}')
+            for task, loader in dataloaders.items()
+        }
         self.dataset = _Datasets(datasets)
         self.dataloaders = {
             task: rewrap(loader, datasets[task], loader.batch_sampler, loader.persistent_workers)
@@ -183,6 +195,10 @@ class SequentialDataLoader:
         return sum(len(loader) for loader in self.dataloaders.values())
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for task, loader in self.dataloaders.items():
-            for batch in loader:
-                yield dict(batch, task=task)
+        for task in self.dataloaders:
+            yield from self.batches(task)
+
+    def batches(self, task: str) -> Iterator[dict[str, Any]]:
+        """The batches of one task, each marked with it."""
+        for batch in self.dataloaders[task]:
+            yield dict(batch, task=task)

@@ -7,7 +7,8 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmgradsplit.functional import derive_seed
-from mmgradsplit.utils import seed_all
+from mmgradsplit.utils import at_key, seed_all
+from mmgradsplit.utils.config_errors import said, step_of_pipeline
 
 
 class TaskDataset(Dataset):
@@ -16,11 +17,13 @@ class TaskDataset(Dataset):
     Args:
         dataset: Data set of any toolbox.
         task: Name of the task.
+        key: Config key of its dataloader, for messages.
     """
 
-    def __init__(self, dataset: Dataset, task: str) -> None:
+    def __init__(self, dataset: Dataset, task: str, key: str) -> None:
         self.dataset = dataset
         self.task = task
+        self.key = key
         if len(self) == 0:
             raise ValueError(
                 f"task '{task}': its data set ({type(dataset).__name__}) has no samples; check "
@@ -48,7 +51,8 @@ class TaskDataset(Dataset):
             return self.dataset[index]
         except Exception as error:
             raise RuntimeError(
-                f"task '{self.task}': sample {index} ({self._file(index)}) cannot be read: {error}"
+                f"task '{self.task}': sample {index} ({self._file(index)}) cannot be read: "
+                f'{step_of_pipeline(error, self.key)}{said(error)}'
             ) from error
 
     def _file(self, index: int) -> str:
@@ -144,14 +148,19 @@ class TaskStream:
         dataloader: The task's dataloader, as mmengine builds it.
         task: Name of the task.
         seed: Seed of the run.
+        key: Config key of the dataloader, for messages.
     """
 
-    def __init__(self, dataloader: DataLoader, task: str, seed: int) -> None:
-        self.dataset = TaskDataset(dataloader.dataset, task)
+    def __init__(
+        self, dataloader: DataLoader, task: str, seed: int, key: str = 'train_dataloader'
+    ) -> None:
+        self.key = key
+        self.dataset = TaskDataset(dataloader.dataset, task, key)
         self._tokens = _Tokens(dataloader, task, seed)
         self._loader = rewrap(dataloader, self.dataset, self._tokens)
         self._iterator: Iterator | None = None
         self._position = 0
+        self._peeked: list[Any] = []
 
     @property
     def batch_size(self) -> int | None:
@@ -169,10 +178,21 @@ class TaskStream:
     def close(self) -> None:
         """Stop the workers."""
         self._iterator = None
+        self._peeked = []
+
+    def peek(self) -> Any:
+        """The next batch, which stays the next one."""
+        if not self._peeked:
+            with at_key(self.key):
+                self._peeked = [self._read()]
+        return self._peeked[0]
 
     def __next__(self) -> Any:
         """The next batch; the workers go on with the ones after it."""
+        self._position += 1
+        return self._peeked.pop() if self._peeked else self._read()
+
+    def _read(self) -> Any:
         if self._iterator is None:
             self._iterator = iter(self._loader)
-        self._position += 1
         return next(self._iterator)

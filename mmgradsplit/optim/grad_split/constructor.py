@@ -64,6 +64,8 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
             convolution, or a convolution has fewer filters than there are tasks.
     """
 
+    serves = GradSplitOptimWrapper
+
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         options = dict(optim_wrapper_cfg)
         options.setdefault('type', 'mmgradsplit.GradSplitOptimWrapper')

@@ -1,0 +1,270 @@
+"""Values of a config that would train, but otherwise than they say: found before anything is built.
+
+What mmengine takes without a word, and what habits of its single-task trainings mean here.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
+from mmengine.optim import ReduceOnPlateauParamScheduler
+
+from mmgradsplit.evaluation import direction, read_references
+from mmgradsplit.evaluation.directions import SUMS
+from mmgradsplit.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
+from mmgradsplit.utils import ConfigError
+
+from .methods import is_ours, wrapper_class
+
+# Hooks of the toolboxes that change the data set, or read the results, of a training of one task,
+# and what there is instead. They would announce it and change nothing.
+FOR_ONE_DATA_SET = {
+    **dict.fromkeys(
+        (
+            'PipelineSwitchHook', 'SwitchRecipeHook', 'YOLOXModeSwitchHook',
+            'YOLOXPoseModeSwitchHook', 'RTMOModeSwitchHook',
+        ),
+        "it switches the pipeline of one data set; take dict(type='mmgradsplit.TaskSwitchHook', "
+        "switch_epoch=..., pipelines=dict(TASK=[...])), which switches a task's",
+    ),
+    **dict.fromkeys(
+        (
+            'VisualizationHook', 'SegVisualizationHook', 'DetVisualizationHook',
+            'PoseVisualizationHook', 'TrackVisualizationHook', 'GroundingVisualizationHook',
+            'TrainAugmentDetVisualizationHook', 'BadCaseAnalysisHook',
+        ),
+        "it draws the results of one toolbox; take dict(type='PanelHook'), which draws those of all "
+        'tasks',
+    ),
+    'PreciseBNHook': "it reads one data set, but this training has one for each task",
+}  # fmt: skip
+DRAW = ('draw', 'enable')  # without which the hooks of visualisation do nothing
+WHOLE = ('max_epochs', 'max_iters', 'iters_per_epoch', 'val_begin', 'val_interval')
+
+
+def complete_loaders(cfg: Config) -> None:
+    """Drop what PyTorch allows with workers alone, where ``num_workers`` is 0."""
+    for stage in ('train', 'val', 'test'):
+        for _, loader in _loaders(cfg, stage):
+            if loader.get('num_workers', 0) == 0:
+                loader.pop('persistent_workers', None)
+                loader.pop('prefetch_factor', None)
+
+
+def check_values(cfg: Config, stages: Sequence[str]) -> None:
+    """Find what would train otherwise than it says.
+
+    Args:
+        cfg: The config.
+        stages: Which of ``'train'``, ``'val'`` and ``'test'`` are to run.
+
+    Raises:
+        ConfigError: If there is something.
+    """
+    for problem in _problems(cfg, stages):
+        raise ConfigError(problem)
+    for stage in stages:
+        loop = cfg.get(f'{stage}_cfg')
+        if isinstance(loop, Mapping) and 'references' in loop:
+            given, evaluators = loop['references'], cfg.get(f'{stage}_evaluator')
+            read_references(given, evaluators, f'{stage}_cfg.references')
+
+
+def _problems(cfg: Config, stages: Sequence[str]) -> Iterator[str]:
+    if 'train' in stages:
+        yield from _schedule(cfg.get('train_cfg'))
+        yield from _update(cfg.get('optim_wrapper'))
+        for key, loader in _loaders(cfg, 'train'):
+            yield from _batch(key, loader)
+        if cfg.get('compile') and 'tasks' in cfg.model:
+            yield (
+                'compile: torch.compile cannot hold the step of a multi-task network, whose tasks '
+                'and updates change from step to step; remove the key'
+            )
+    if 'tasks' in cfg.model:
+        yield from _hooks(cfg)
+
+
+def _schedule(loop: Any) -> Iterator[str]:
+    if not isinstance(loop, Mapping):
+        return
+    for name in WHOLE:
+        if name in loop and (loop[name] is not None or name != 'iters_per_epoch'):
+            if not _is_whole(loop[name], 1):
+                value = loop[name]
+                yield f'train_cfg.{name} must be a whole number of at least 1, got {value!r}'
+    for pair in loop.get('dynamic_intervals') or ():
+        if not (isinstance(pair, list | tuple) and [_is_whole(of, 1) for of in pair] == [True] * 2):
+            yield (
+                f'train_cfg.dynamic_intervals must be pairs of an epoch and an interval, both whole '
+                f'numbers of at least 1, got {pair!r}'
+            )
+    if 'allocator' in loop and loop['allocator'] is None:
+        yield (
+            "train_cfg.allocator is None: set dict(type='FullTask') for all tasks of every sample, "
+            "dict(type='STA') or dict(type='ISTA'), or leave it out"
+        )
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return bool(number and math.isfinite(value) and value == int(value) and value >= least)
+
+
+def _update(wrapper: Any) -> Iterator[str]:
+    if not isinstance(wrapper, Mapping):
+        return
+    for key, part in (('optim_wrapper', wrapper), ('optim_wrapper.base', wrapper.get('base'))):
+        if not isinstance(part, Mapping):
+            continue
+        for name in ('max_norm', 'norm_type', 'clip_value'):
+            value = (part.get('clip_grad') or {}).get(name, 1)
+            if isinstance(value, str):
+                continue  # 'inf', which torch knows
+            if not isinstance(value, int | float) or not value > 0:
+                why = ', which would turn the gradient round' if name == 'max_norm' else ''
+                yield f'{key}.clip_grad.{name} must be a number above 0, got {value!r}{why}'
+        count = part.get('accumulative_counts', 1)
+        if not _is_whole(count, 1):
+            yield f'{key}.accumulative_counts must be a whole number of at least 1, got {count!r}'
+    built = wrapper.get('constructor')
+    kind = OPTIM_WRAPPER_CONSTRUCTORS.get(built) if isinstance(built, str) else built
+    serves = getattr(kind, 'serves', None)
+    if serves is not None and not issubclass(wrapper_class(wrapper), serves):
+        name = wrapper.get('type', 'OptimWrapper')
+        yield (
+            f"optim_wrapper.type is '{name}', but {kind.__name__} (optim_wrapper.constructor) "
+            f"builds a {serves.__name__}, and '{name}' would be ignored: set optim_wrapper.type="
+            f"'{serves.__name__}', and optim_wrapper.base=dict(type='{name}') for its precision"
+        )
+    base = wrapper.get('base')
+    if isinstance(base, Mapping) and is_ours(base):
+        yield f"optim_wrapper.base.type must be a wrapper of mmengine's, got '{base.get('type')}'"
+
+
+def _batch(key: str, loader: Mapping[str, Any]) -> Iterator[str]:
+    sampler = loader.get('sampler')
+    own = sampler.get('batch_size') if isinstance(sampler, Mapping) else None
+    if own is not None and 'batch_size' in loader and own != loader['batch_size']:
+        yield (
+            f'{key}.batch_size is {loader["batch_size"]}, but {key}.sampler.batch_size is {own}: '
+            f'the sampler groups the samples of a batch, so give both the same'
+        )
+
+
+def _hooks(cfg: Config) -> Iterator[str]:
+    for key, hook in _all_hooks(cfg):
+        name = str(hook.get('type')).rpartition('.')[2]
+        draws = hook.get('draw', hook.get('enable', True)) if 'Visualization' in name else True
+        off = 'Visualization' in name and not any(hook.get(switch) for switch in DRAW)
+        if name in FOR_ONE_DATA_SET and not off and draws:
+            yield f'{key} ({name}): {FOR_ONE_DATA_SET[name]}'
+
+
+def _all_hooks(cfg: Config) -> Iterator[tuple[str, Any]]:
+    for name, hook in (cfg.get('default_hooks') or {}).items():
+        if isinstance(hook, Mapping):
+            yield f'default_hooks.{name}', hook
+    for place, hook in enumerate(cfg.get('custom_hooks') or ()):
+        if isinstance(hook, Mapping):
+            yield f'custom_hooks.{place}', hook
+
+
+def _loaders(cfg: Config, stage: str) -> Iterator[tuple[str, Any]]:
+    """The dataloaders of a stage: of the tasks, or the only one."""
+    key = f'{stage}_dataloader'
+    part = cfg.get(key)
+    if isinstance(part, Mapping):
+        if 'dataset' in part:
+            yield key, part
+        else:
+            for task, each in part.items():
+                if isinstance(each, Mapping):
+                    yield f'{key}.{task}', each
+
+
+def settle_rules(cfg: Config) -> None:
+    """Let what follows a metric know whether a lower value of it is better.
+
+    ``rule`` of checkpoint hooks with ``save_best``, of early stopping and of schedules that wait
+    for a plateau is set where the config does not say it, and compared with what is known where it
+    does.
+
+    Args:
+        cfg: The config; it changes.
+
+    Raises:
+        ConfigError: If the direction is not known, or the config says another one.
+    """
+    evaluators = cfg.get('val_evaluator')
+    loop = cfg.get('val_cfg')
+    references = loop.get('references') if isinstance(loop, Mapping) else None
+    if evaluators is None:
+        return
+    said = {
+        name: of.get('lower_is_better')
+        for name, of in (references or {}).items()
+        if isinstance(of, Mapping)
+    }
+
+    def settle(key: str, part: Any, names: Sequence[str], at: str) -> None:
+        rules = part.get('rule')
+        rules = [rules] * len(names) if isinstance(rules, str | None) else list(rules)
+        if len(rules) == 1:
+            rules *= len(names)
+        found = []
+        for name, rule in zip(names, rules, strict=False):
+            if name in SUMS and not references and 'tasks' in cfg.model:
+                raise ConfigError(
+                    f"{key}.{at} is '{name}', which needs val_cfg.references: give the single-task "
+                    f"values, or name a metric, as 'task/metric'; {key}.{at}=None follows nothing"
+                )
+            if rule not in (None, 'greater', 'less'):
+                raise ConfigError(f"{key}.rule must be 'greater' or 'less', got {rule!r}")
+            lower = said.get(name) if rule is None else rule == 'less'
+            found.append(
+                'less' if _direction(name, lower, evaluators, f'{key}.rule') else 'greater'
+            )
+        part['rule'] = found if at == 'save_best' else found[0]
+
+    for key, hook in _all_hooks(cfg):
+        kind = HOOKS.get(hook['type']) if isinstance(hook.get('type'), str) else hook.get('type')
+        if not isinstance(kind, type):
+            continue
+        best = hook.get('save_best')
+        if issubclass(kind, CheckpointHook) and best:
+            names = [best] if isinstance(best, str) else best
+            if not isinstance(names, list) or not all(isinstance(each, str) for each in names):
+                raise ConfigError(f'{key}.save_best must be the name of a metric, got {best!r}')
+            if 'auto' in names:
+                raise ConfigError(
+                    f"{key}.save_best is 'auto', but a multi-task network has many metrics; name "
+                    f"one, as 'task/metric', or 'delta_m'"
+                )
+            settle(key, hook, names, 'save_best')
+        elif issubclass(kind, EarlyStoppingHook) and isinstance(hook.get('monitor'), str):
+            settle(key, hook, [hook['monitor']], 'monitor')
+    for key, schedule in _schedules('param_scheduler', cfg.get('param_scheduler')):
+        kind = schedule.get('type')
+        kind = PARAM_SCHEDULERS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(kind, type) and issubclass(kind, ReduceOnPlateauParamScheduler):
+            settle(key, schedule, [schedule.get('monitor', 'loss')], 'monitor')
+
+
+def _direction(name: str, lower: bool | None, evaluators: Any, key: str) -> bool:
+    if name == 'loss' and lower is None:
+        return True
+    return direction(name, lower, evaluators, key)
+
+
+def _schedules(key: str, part: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(part, Mapping) and 'type' in part:
+        yield key, part
+    elif isinstance(part, Mapping):
+        for name, each in part.items():
+            yield from _schedules(f'{key}.{name}', each)
+    elif isinstance(part, list | tuple):
+        for place, each in enumerate(part):
+            yield from _schedules(f'{key}.{place}', each)
