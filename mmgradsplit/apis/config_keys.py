@@ -37,7 +37,7 @@ from mmgradsplit.registry import (
 )
 from mmgradsplit.utils import ConfigError, did_you_mean
 from mmgradsplit.utils.config_errors import unknown_words
-from mmgradsplit.utils.signatures import parameters_of, surplus, unfit
+from mmgradsplit.utils.signatures import fits, parameters_of, surplus, unfit
 
 from .methods import is_ours, wrapper_class
 
@@ -356,6 +356,8 @@ def _paramwise(key: str, part: Any, closed: bool) -> Iterator[str]:
     for name in part:
         if closed and name not in PARAMWISE:
             yield f'{key}.{name}: no such key{did_you_mean(name, PARAMWISE)}; it takes {PARAMWISE}'
+        elif str(name).endswith('_mult') and not fits(part[name], float):
+            yield f'{key}.{name} must be a number, got {part[name]!r}'
     custom = part.get('custom_keys')
     for name, options in custom.items() if isinstance(custom, Mapping) else ():
         for option in options if isinstance(options, Mapping) else ():

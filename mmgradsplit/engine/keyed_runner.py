@@ -9,6 +9,8 @@ from torch import nn
 
 from mmgradsplit.utils import ConfigError, at_key
 
+from .plain_dicts import check_plain_dicts
+
 # The methods of mmengine's runner that make something of a part of the config, and its key.
 PARTS = dict(
     setup_env='env_cfg',
@@ -41,6 +43,12 @@ class KeyedRunner(Runner):
         if isinstance(self.optim_wrapper, dict):
             self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         return super().train()
+
+    def build_model(self, model: nn.Module | dict) -> nn.Module:
+        """Build the network, and find keys that nothing in it reads."""
+        built = _super(self, 'build_model')(model)
+        check_plain_dicts(built, self.cfg.get('model'))
+        return built
 
     def scale_lr(self, optim_wrapper: Any, auto_scale_lr: dict | None = None) -> None:
         """Scale the learning rates to the batch size, as mmengine does, where tasks have their own.

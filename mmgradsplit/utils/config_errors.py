@@ -21,8 +21,8 @@ from .mmengine_private import is_no_samples, unknown_type
 from .nearest import did_you_mean
 from .signatures import parameters_of, surplus, unfit
 
-# Names and files of mmengine's functions that build a part from its ``cfg``.
-BUILDERS = re.compile(r'build_\w*from_cfg$')
+# Names of the functions of mmengine and mmcv that build a part from its ``cfg``.
+BUILDERS = re.compile(r'build_\w*(from_cfg|_layer)$')
 PACKAGE = __name__.partition('.')[0]
 # What a dict of a config may have beside what its class is given.
 BESIDE = ('_scope_', 'convert_to_iter_based', 'priority')

@@ -102,8 +102,8 @@ def test_there_is_always_a_whole_checkpoint(
         assert set(numbers[numbers.index(1) :]) == {1, 2}
     end = 'epoch_4.pth' if by_epoch else 'iter_8.pth'
     assert sorted(path.name for path in tmp_path.glob('*.pth')) == [f'best_attribute_MA_{end}', end]
-    assert runner.message_hub.get_info('best_score') == -4
-    assert load(tmp_path / end)['message_hub']['runtime_info']['best_score'] == -4
+    assert runner.message_hub.get_info('best_score') == 4
+    assert load(tmp_path / end)['message_hub']['runtime_info']['best_score'] == 4
 
 
 def test_a_better_validation_of_the_same_epoch_stays(data: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import fnmatch
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -78,6 +79,11 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
             )
         self.relations = options.pop('relations')
         self.threshold = float(options.pop('threshold', THRESHOLD))
+        if 1 <= abs(self.threshold) < math.inf:
+            raise ValueError(
+                f'optim_wrapper.threshold is {self.threshold:g}, but relations are relative changes, '
+                f'not percent: GradSplit uses -0.01 for a loss of 1%'
+            )
         modules = options.pop('modules', ['layer4'])
         self.modules = [modules] if isinstance(modules, str) else modules
         self.split_norm = options.pop('split_norm', False)

@@ -1,0 +1,1 @@
+"""Seeded campaigns that mutate what a user gives; see docs/contributing.md."""
