@@ -29,6 +29,10 @@ BESIDE = ('_scope_', 'convert_to_iter_based', 'priority')
 OF_THE_MACHINE = (MemoryError, torch.OutOfMemoryError)
 # What Python says of values that it cannot work with; their texts are no sentences.
 OF_PYTHON = (AttributeError, IndexError, KeyError, NameError, TypeError, ZeroDivisionError)
+BEGINS_WITH_KEY = re.compile(
+    r'(model|(train|val|test)_(dataloader|evaluator|cfg)|optim_wrapper|param_scheduler|references|'
+    r'(default|custom)_hooks|load_from|tasks|randomness|visualizer|auto_scale_lr|--\w)[\w.\[ :=]'
+)
 UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 CAUGHT = re.compile(r'Caught \w+ in .*\nOriginal Traceback', re.DOTALL)
 
@@ -56,7 +60,7 @@ def at_key(key: str, part: Any = None) -> Iterator[None]:
     except OF_THE_MACHINE:
         raise
     except Exception as error:
-        if isinstance(error, ConfigError) or _named_already(error, key):
+        if isinstance(error, ConfigError) or _named_already(error):
             raise
         where, frame = _place(error, key, part)
         text = f'{where}: {_in_words(error, where, frame)}'
@@ -122,14 +126,13 @@ def step_of_pipeline(error: BaseException, key: str) -> str:
     return ''
 
 
-def _named_already(error: BaseException, key: str) -> bool:
-    """Whether it is an error of mmgradsplit's that names the key, or a key below it, by itself."""
+def _named_already(error: BaseException) -> bool:
+    """Whether it is an error of mmgradsplit's that begins with a key by itself."""
     raised_in = [frame for frame, _ in traceback.walk_tb(error.__traceback__)][-1]
-    ours = str(raised_in.f_globals.get('__name__')).partition('.')[0] == PACKAGE
+    text = sentence(error)
     # A loader's worker passes on the sentence of TaskDataset, but not its frame.
-    ours = ours or sentence(error).startswith("task '")
-    named = rf'(?<![\w.]){re.escape(key)}(\.\w|:|=| must| has| is | \()'
-    return ours and re.search(named, sentence(error)) is not None
+    ours = raised_in.f_globals.get('__name__', '').partition('.')[0] == PACKAGE
+    return text.startswith("task '") or (ours and BEGINS_WITH_KEY.match(text) is not None)
 
 
 def _place(error: BaseException, key: str, part: Any) -> tuple[str, FrameType | None]:
@@ -198,7 +201,9 @@ def _in_words(error: BaseException, where: str, frame: FrameType | None) -> str:
         hint = did_you_mean(unexpected[1], [*known.named])
         return f"{title} has no '{unexpected[1]}'{hint or '; it has ' + str([*known.named])}"
     hints = [*surplus(kind, given), *unfit(kind, given)]
-    return f'{title}: {said(error)}' + ''.join(f'; {hint}' for hint in hints)
+    text = said(error)
+    text = text if text.startswith(title) else f'{title}: {text}'
+    return text + ''.join(f'; {hint}' for hint in hints)
 
 
 def unknown_words(name: str) -> str:
