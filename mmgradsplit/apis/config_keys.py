@@ -8,6 +8,7 @@ and hooks. The network is built before any data set, and names its keys itself.
 import difflib
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from mmengine.config import Config
@@ -24,12 +25,14 @@ from mmengine.runner import (
 from mmengine.utils.dl_utils import set_multi_processing
 from torch.utils.data import DataLoader
 
+from mmgradsplit.engine.loops.dataloaders import check_tasks
 from mmgradsplit.registry import (
     DATA_SAMPLERS,
     DATASETS,
     HOOKS,
     LOOPS,
     METRICS,
+    MODELS,
     OPTIM_WRAPPERS,
     OPTIMIZERS,
     PARAM_SCHEDULERS,
@@ -37,7 +40,14 @@ from mmgradsplit.registry import (
 )
 from mmgradsplit.utils import ConfigError, did_you_mean
 from mmgradsplit.utils.config_errors import unknown_words
-from mmgradsplit.utils.signatures import fits, parameters_of, surplus, unfit
+from mmgradsplit.utils.signatures import (
+    fits,
+    misnamed,
+    no_switch,
+    parameters_of,
+    surplus,
+    unfit,
+)
 
 from .methods import is_ours, wrapper_class
 
@@ -100,8 +110,14 @@ def check_keys(cfg: Config, stages: Sequence[str]) -> None:
 
 def _problems(cfg: Config, stages: Sequence[str]) -> Iterator[str]:
     tasks = list((cfg.get('model') or {}).get('tasks') or ())
+    yield from _switches('model', cfg.get('model'), None)
     for stage in stages:
-        yield from _loop(f'{stage}_cfg', cfg.get(f'{stage}_cfg'), stage)
+        yield from _loop(f'{stage}_cfg', cfg.get(f'{stage}_cfg'), stage, bool(tasks))
+        parts = [f'{stage}_{part}' for part in ('cfg', 'dataloader', 'evaluator')]
+        parts = [*parts[:2], 'optim_wrapper'] if stage == 'train' else parts
+        missing = [part for part in parts if cfg.get(part) is None]
+        if missing:
+            yield f'{missing[0]} is missing; {", ".join(parts)} belong together'
     if 'train' in stages:
         yield from _wrapper(cfg.get('optim_wrapper'))
         yield from _schedules('param_scheduler', cfg.get('param_scheduler'))
@@ -134,6 +150,8 @@ def _by_task(key: str, part: Any, tasks: Sequence[str], sign: str) -> Iterator[t
         isinstance(part, Mapping) and all(isinstance(of, Mapping) for of in part.values())
     )
     if isinstance(part, Mapping) and of_tasks and sign not in part and 'metrics' not in part:
+        if tasks:
+            check_tasks(part, list(tasks), key)
         yield from ((f'{key}.{task}', each) for task, each in part.items())
     elif part is not None:
         yield key, part
@@ -156,6 +174,9 @@ def _typed(
         yield f'{key}.type is missing; the keys are {[*part]}'
         return
     kind: Any = part['type']
+    if not isinstance(part.get('_scope_'), str | None):
+        yield f'{key}._scope_ must be the name of a toolbox, got {part["_scope_"]!r}'
+        return
     if isinstance(kind, str):
         kind = _found(registry, kind, part.get('_scope_', scope))
         if kind is None:
@@ -180,9 +201,27 @@ def _compared(key: str, kind: Any, given: Mapping[str, Any]) -> Iterator[str]:
                 yield f'{key}.{name}: {kind.__name__} has no such key{did_you_mean(name, known)}'
     for text in surplus(kind, given):
         yield f'{key}: {text}'
+    yield from (f'{key}.{text}' for text in (*no_switch(kind, given), *misnamed(kind, given)))
     if kind.__module__.partition('.')[0] in ANNOTATED:
         for text in unfit(kind, given):
             yield f'{key}.{text}'
+
+
+def _switches(key: str, part: Any, scope: str | None) -> Iterator[str]:
+    """Parts of the network that would take a list or a text for True or False."""
+    if isinstance(part, list | tuple):
+        for place, each in enumerate(part):
+            yield from _switches(f'{key}.{place}', each, scope)
+    if not isinstance(part, Mapping):
+        return
+    kind = part.get('type')
+    if isinstance(kind, str):
+        scope = part.get('_scope_') or kind.rpartition('.')[0] or scope
+        found = _found(MODELS, kind, scope)
+        if found is not None:
+            yield from (f'{key}.{text}' for text in no_switch(found, part))
+    for name, each in part.items():
+        yield from _switches(f'{key}.{name}', each, scope)
 
 
 def _found(registry: Registry, name: str, scope: str | None) -> Any:
@@ -194,7 +233,7 @@ def _found(registry: Registry, name: str, scope: str | None) -> Any:
             return None
 
 
-def _loop(key: str, part: Any, stage: str) -> Iterator[str]:
+def _loop(key: str, part: Any, stage: str, by_task: bool) -> Iterator[str]:
     if part is None:
         return
     if not isinstance(part, Mapping):
@@ -211,6 +250,9 @@ def _loop(key: str, part: Any, stage: str) -> Iterator[str]:
         if kind is None:
             yield f'{key}.type: {unknown_words(part["type"])}'
             return
+    if 'type' not in part and by_task:
+        names = 'RoundRobinTrainLoop' if stage == 'train' else f'MultiTask{stage.title()}Loop'
+        yield f"{key}.type is missing; for a multi-task network it is '{names}'"
     yield from _compared(key, kind, given)
     missing = [
         name
@@ -233,6 +275,8 @@ def _loader(key: str, part: Any) -> Iterator[str]:
             yield f'{key}.{name}: a dataloader has no such key{did_you_mean(name, known)}'
     for text in unfit(DataLoader, own):
         yield f'{key}.{text}'
+    if 'batch_size' in part and not _is_number(part['batch_size']):
+        yield f'{key}.batch_size must be a whole number of at least 1, got {part["batch_size"]!r}'
     for name in ('dataset', 'sampler'):
         if part.get(name) is None and not (name == 'sampler' and part.get('batch_sampler')):
             yield f'{key}.{name} is missing'
@@ -244,10 +288,20 @@ def _loader(key: str, part: Any) -> Iterator[str]:
         yield from _dataset(f'{key}.dataset', part['dataset'])
 
 
+def _is_number(value: Any) -> bool:
+    return fits(value, int) and not isinstance(value, bool) and value >= 1
+
+
 def _dataset(key: str, part: Any, scope: str | None = None) -> Iterator[str]:
     yield from _typed(key, part, DATASETS, scope=scope)
     if not isinstance(part, Mapping):
         return
+    if not isinstance(part.get('data_root'), str | PurePath | None):
+        yield f'{key}.data_root must be a folder, got {part["data_root"]!r}'
+    prefix = part.get('data_prefix')
+    for name, folder in prefix.items() if isinstance(prefix, Mapping) else ():
+        if not isinstance(folder, str | PurePath):
+            yield f'{key}.data_prefix.{name} must be a folder, got {folder!r}'
     scope = part.get('_scope_', scope)
     pipeline = part.get('pipeline')
     if pipeline is not None and not isinstance(pipeline, list | tuple):
@@ -370,12 +424,16 @@ def _paramwise(key: str, part: Any, closed: bool) -> Iterator[str]:
 def _environment(cfg: Config) -> Iterator[str]:
     """Plain dicts of which mmengine reads what it knows, and passes over the rest."""
     env = cfg.get('env_cfg')
-    several = [*inspect.signature(set_multi_processing).parameters]
-    for key, part, known in (
-        ('env_cfg', env, ['cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit']),
-        ('env_cfg.mp_cfg', env.get('mp_cfg') if isinstance(env, Mapping) else None, several),
-        ('randomness', cfg.get('randomness'), [*inspect.signature(set_random_seed).parameters]),
-        ('auto_scale_lr', cfg.get('auto_scale_lr'), ['base_batch_size', 'enable']),
+    if not isinstance(env, Mapping | None):
+        yield f'env_cfg must be a dict, got {env!r}'
+        return
+    several = [*parameters_of(set_multi_processing).named]
+    seeds = [*parameters_of(set_random_seed).named]
+    for key, part, known, function in (
+        ('env_cfg', env, ['cudnn_benchmark', 'mp_cfg', 'dist_cfg', 'resource_limit'], dict),
+        ('env_cfg.mp_cfg', (env or {}).get('mp_cfg'), several, set_multi_processing),
+        ('randomness', cfg.get('randomness'), seeds, set_random_seed),
+        ('auto_scale_lr', cfg.get('auto_scale_lr'), ['base_batch_size', 'enable'], dict),
     ):
         if part is None:
             continue
@@ -385,3 +443,4 @@ def _environment(cfg: Config) -> Iterator[str]:
         for name in part:
             if name not in known:
                 yield f'{key}.{name}: no such key{did_you_mean(name, known)}; it takes {known}'
+        yield from (f'{key}.{text}' for text in unfit(function, part))

@@ -73,6 +73,9 @@ def check_values(cfg: Config, stages: Sequence[str]) -> None:
 
 
 def _problems(cfg: Config, stages: Sequence[str]) -> Iterator[str]:
+    seed = (cfg.get('randomness') or {}).get('seed')
+    if seed is not None and not (_is_whole(seed, 0) and seed < 2**32):
+        yield f'randomness.seed must be a whole number from 0 to 2**32 - 1, or None, got {seed!r}'
     if 'train' in stages:
         yield from _schedule(cfg.get('train_cfg'))
         yield from _update(cfg.get('optim_wrapper'))

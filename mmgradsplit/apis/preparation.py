@@ -16,6 +16,7 @@ from torch import distributed
 
 from mmgradsplit.config_files import find_config
 from mmgradsplit.engine.screen import silence_toolboxes
+from mmgradsplit.utils import ConfigError
 from mmgradsplit.utils.mmengine_private import write_unformatted
 
 from .config_keys import check_keys, check_top_level
@@ -83,11 +84,22 @@ def prepare(
     _complete_wrapper(cfg.get('optim_wrapper') or {})
     if launcher != 'none':
         _wrap_model(cfg)
+    _check_model(cfg)
     if 'tasks' in cfg.get('model', {}):
         # Their order is said, too: mmengine sorts the keys of the config that it writes into the
         # work dir and checkpoints.
         select_tasks(cfg, cfg.get('tasks') or cfg.model.get('order') or list(cfg.model.tasks))
     return cfg
+
+
+def _check_model(cfg: Config) -> None:
+    model = cfg.get('model', {})
+    for key, part in (
+        ('model', model),
+        ('model.tasks', model.get('tasks', {}) if isinstance(model, Mapping) else {}),
+    ):
+        if not isinstance(part, Mapping):
+            raise ConfigError(f'{key} must be a dict, got {part!r}')
 
 
 def _read_config(config: str | Path) -> Config:

@@ -45,8 +45,11 @@ class KeyedRunner(Runner):
         return super().train()
 
     def build_model(self, model: nn.Module | dict) -> nn.Module:
-        """Build the network, and find keys that nothing in it reads."""
+        """Build the network, and find keys that nothing in it reads, and layers of nothing."""
         built = _super(self, 'build_model')(model)
+        for name, param in built.named_parameters():
+            if not param.numel():
+                raise ConfigError(f'model.{name} is empty: a number of channels or classes is 0')
         check_plain_dicts(built, self.cfg.get('model'))
         return built
 

@@ -52,7 +52,9 @@ def _keys(part: Any, key: str, inside: bool = False) -> Iterator[tuple[str, str]
 def _classes(model: nn.Module) -> set[type]:
     kinds = {type(module) for module in model.modules()}
     every = {base for kind in kinds for base in kind.__mro__}
-    return {kind for kind in every if kind.__module__.partition('.')[0] not in ('torch', 'builtins')}
+    return {
+        kind for kind in every if kind.__module__.partition('.')[0] not in ('torch', 'builtins')
+    }
 
 
 def _words(kind: type) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """What a class takes, and whether what a config gives it can be right."""
 
 import collections.abc
+import difflib
 import inspect
 import re
 import types
@@ -20,12 +21,14 @@ class Parameters(NamedTuple):
 
     Attributes:
         named: The annotation of each parameter, ``inspect.Parameter.empty`` where there is none.
+        defaults: The default of each that has one.
         required: Those without a default.
         catching: The constructors that take further ones as ``**kwargs``.
         open: Whether the last in line takes further ones.
     """
 
     named: dict[str, Any]
+    defaults: dict[str, Any]
     required: tuple[str, ...]
     catching: tuple[Any, ...]
     open: bool
@@ -46,6 +49,7 @@ def parameters_of(kind: Any) -> Parameters:
     if inspect.isclass(kind):
         makers = [vars(base)['__init__'] for base in kind.__mro__ if '__init__' in vars(base)]
     named: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     required: tuple[str, ...] = ()
     catching: tuple[Any, ...] = ()
     for number, maker in enumerate(makers):
@@ -58,19 +62,34 @@ def parameters_of(kind: Any) -> Parameters:
         plain = [p for p in own if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         for parameter in plain:
             named.setdefault(parameter.name, hints.get(parameter.name, parameter.annotation))
+            if parameter.default is not parameter.empty:
+                defaults.setdefault(parameter.name, parameter.default)
         if number == 0:
             required = tuple(p.name for p in plain if p.default is p.empty)
         if not any(p.kind is p.VAR_KEYWORD for p in own):
-            return Parameters(named, required, catching, False)
+            return Parameters(named, defaults, required, catching, False)
         catching += (maker,)
-    return Parameters(named, required, catching, True)
+    return Parameters(named, defaults, required, catching, True)
 
 
 def _hints(maker: Any) -> dict[str, Any]:
     try:
         return typing.get_type_hints(maker)
-    except Exception:  # whatever is wrong with annotations of somebody else
-        return {}
+    except Exception:  # of one that only a type checker can see, the others can still be read
+        return {name: _seen(text, maker) for name, text in _annotations(maker).items()}
+
+
+def _annotations(maker: Any) -> dict[str, Any]:
+    return getattr(maker, '__annotations__', {})
+
+
+def _seen(text: Any, maker: Any) -> Any:
+    if not isinstance(text, str):
+        return text
+    try:
+        return eval(text, getattr(maker, '__globals__', {}))
+    except Exception:
+        return Any
 
 
 def _reads_kwargs(maker: Any) -> bool:
@@ -108,6 +127,42 @@ def unfit(kind: Any, given: Mapping[str, Any]) -> Iterator[str]:
     for name, value in given.items():
         if name in known and not fits(value, known[name]):
             yield f'{name} is {value!r}, but {_title(kind)} takes {_words(known[name])}'
+
+
+def no_switch(kind: Any, given: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each value that is neither True nor False, where there is nothing else.
+
+    A toolbox asks it for its truth, and takes a list or a text for one of the two.
+
+    Args:
+        kind: The class.
+        given: What it is given, by key.
+    """
+    known = parameters_of(kind)
+    for name, value in given.items():
+        annotation = known.named.get(name)
+        unsaid = annotation is inspect.Parameter.empty and isinstance(
+            known.defaults.get(name), bool
+        )
+        if (annotation is bool or unsaid) and not fits(value, bool):
+            yield f'{name} is {value!r}, but {_title(kind)} takes True or False'
+
+
+def misnamed(kind: Any, given: Mapping[str, Any]) -> Iterator[str]:
+    """A sentence for each key of a dict that looks like a mistyped one of the default dict.
+
+    Args:
+        kind: The class.
+        given: What it is given, by key.
+    """
+    for name, default in parameters_of(kind).defaults.items():
+        part = given.get(name)
+        if not isinstance(default, Mapping) or not isinstance(part, Mapping):
+            continue
+        for each in part:
+            near = difflib.get_close_matches(str(each), [*default], n=1, cutoff=0.8)
+            if each not in default and near:
+                yield f"{name}.{each}: {_title(kind)} reads no such key; did you mean '{near[0]}'?"
 
 
 def _title(kind: Any) -> str:

@@ -156,7 +156,7 @@ def test_empty_data_set(tmp_path: Path) -> None:
         cfg,
         tmp_path,
         ValueError,
-        r'train_dataloader\.parsing\.dataset: the data set has no samples; check',
+        r'train_dataloader\.parsing\.dataset has no samples; check',
     )
 
 
@@ -204,7 +204,7 @@ def test_unreadable_image(tmp_path: Path, task: str, num_workers: int) -> None:
     image.write_bytes(image.read_bytes()[:40])
     runner = build(cfg, tmp_path)
     message = rf"task '{task}': sample 2 \({re.escape(str(image))}\) cannot be read"
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(ValueError, match=message):
         runner.train()
 
 
@@ -213,7 +213,7 @@ def test_unreadable_image_of_validation(tmp_path: Path) -> None:
     image = tmp_path / 'data/attribute/release_data/release_data/test_7.png'
     image.write_bytes(b'')
     message = rf"task 'attribute': sample 7 \({re.escape(str(image))}\) cannot be read"
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(ValueError, match=message):
         build(cfg, tmp_path).val()
 
 

@@ -229,10 +229,10 @@ def test_a_sample_that_cannot_be_read_is_named(num_workers: int) -> None:
 
     message = r"task 'a': sample 0 \(images/0\.jpg\) cannot be read: truncated"
     broken = loader(dataset=Broken(), num_workers=num_workers, shuffle=False)
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(ValueError, match=message):
         next(TaskStream(broken, 'a', 0))
 
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(ValueError, match=message):
         next(iter(SequentialDataLoader({'a': broken})))
 
 

@@ -1,16 +1,54 @@
 """What is wrong with data, said before the first step rather than by torch in the middle."""
 
-from collections.abc import Mapping
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from mmgradsplit.utils.mmengine_private import is_no_samples, unknown_type
+
 HEADS = ('head', 'decode_head', 'bbox_head')
 # The modes of images that Pillow reads with a number for each pixel.
 NUMBERED = ('1', 'L', 'P', 'I', 'I;16')
 IGNORED = 255
+
+
+@contextmanager
+def dataset_errors_said(key: str) -> Iterator[None]:
+    """Say in the words of the config what a data set was refused for.
+
+    Args:
+        key: Config key of the data set.
+
+    Raises:
+        ValueError: In place of an error that names neither the key nor what to do: an empty data
+            set, a type that is looked up in the wrong toolbox, an assertion.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if not is_no_samples(error):
+            raise
+        raise ValueError(
+            f'{key} has no samples; check its data_root, data_prefix and ann_file, and filter_cfg'
+        ) from error
+    except KeyError as error:
+        name = unknown_type(error)
+        if name is None:
+            raise
+        raise ValueError(
+            f"{key}: mmgradsplit has no '{name}'; say whose it is, by _scope_='mmseg' (or "
+            f"'mmpretrain', 'mmpose', 'mmdet') in the data set, for its own type and those in its "
+            f"pipeline, or by a prefix of each type, such as 'mmseg.'"
+        ) from error
+    except AssertionError as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        file = '/'.join(Path(place.filename).parts[-4:])
+        raise ValueError(f'{key}: {str(error) or f"{place.line} ({file})"}') from error
 
 
 def check_annotations(dataset: Any, key: str) -> None:

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from mmgradsplit.utils import at_key, unwrapped
 
-from .checks import check_annotations, check_outputs
+from .checks import check_annotations, check_outputs, dataset_errors_said
 from .streams import TaskDataset, TaskStream, rewrap
 
 
@@ -87,7 +87,7 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
             f"{key}.dataset.data_root: no folder '{root}'; put the data there (docs/data.md), "
             f'draw some with `mmgradsplit draw`, or set the key'
         )
-    with at_key(key, cfg), _quick_collections():
+    with at_key(key, cfg), dataset_errors_said(f'{key}.dataset'), _quick_collections():
         loader = runner.build_dataloader(
             cfg,
             seed=runner.seed,
@@ -143,7 +143,8 @@ class RoundRobinDataLoader:
         self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int
     ) -> None:
         self.streams = {
-            task: TaskStream(loader, task, seed, _key(task)) for task, loader in dataloaders.items()
+            task: TaskStream(loader, task, seed, key=_key(task))
+            for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets({task: s.dataset for task, s in self.streams.items()})
         self.iters_per_epoch = iters_per_epoch
@@ -182,7 +183,7 @@ class SequentialDataLoader:
 
     def __init__(self, dataloaders: Mapping[str, DataLoader], key: str = 'val_dataloader') -> None:
         datasets = {
-            task: TaskDataset(loader.dataset, task, f'{key}.{task}')
+            task: TaskDataset(loader.dataset, task, key=f'{key}.{task}')
             for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets(datasets)

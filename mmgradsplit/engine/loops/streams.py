@@ -20,7 +20,7 @@ class TaskDataset(Dataset):
         key: Config key of its dataloader, for messages.
     """
 
-    def __init__(self, dataset: Dataset, task: str, key: str) -> None:
+    def __init__(self, dataset: Dataset, task: str, *, key: str = 'train_dataloader') -> None:
         self.dataset = dataset
         self.task = task
         self.key = key
@@ -42,7 +42,7 @@ class TaskDataset(Dataset):
         """Sample of an index; a token (index, seed) seeds its augmentations first.
 
         Raises:
-            RuntimeError: If the sample cannot be read, naming task, index and file.
+            ValueError: If the sample cannot be read, naming task, index and file.
         """
         index, seed = token if isinstance(token, tuple) else (token, None)
         if seed is not None:
@@ -50,7 +50,7 @@ class TaskDataset(Dataset):
         try:
             return self.dataset[index]
         except Exception as error:
-            raise RuntimeError(
+            raise ValueError(
                 f"task '{self.task}': sample {index} ({self._file(index)}) cannot be read: "
                 f'{step_of_pipeline(error, self.key)}{said(error)}'
             ) from error
@@ -152,10 +152,10 @@ class TaskStream:
     """
 
     def __init__(
-        self, dataloader: DataLoader, task: str, seed: int, key: str = 'train_dataloader'
+        self, dataloader: DataLoader, task: str, seed: int, *, key: str = 'train_dataloader'
     ) -> None:
         self.key = key
-        self.dataset = TaskDataset(dataloader.dataset, task, key)
+        self.dataset = TaskDataset(dataloader.dataset, task, key=key)
         self._tokens = _Tokens(dataloader, task, seed)
         self._loader = rewrap(dataloader, self.dataset, self._tokens)
         self._iterator: Iterator | None = None
