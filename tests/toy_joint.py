@@ -26,8 +26,7 @@ class ToyStack(BaseDataPreprocessor):
 
 @MODELS.register_module(force=True)
 class ToyTrunk(nn.Module):
-    """A shared backbone of one layer; ``calls`` holds the number of samples of each pass in
-    training."""
+    """A shared backbone of one layer; ``calls``: samples of each pass in training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,8 +41,7 @@ class ToyTrunk(nn.Module):
 
 @MODELS.register_module(force=True)
 class ToyTask(BaseModel):
-    """Regression of one annotation; ``seen`` holds the number of samples of each loss in
-    training."""
+    """Regression of one annotation; ``seen``: samples of each loss in training."""
 
     def __init__(self, field: str, backbone: dict, data_preprocessor: Any = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor)

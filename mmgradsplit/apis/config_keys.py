@@ -193,7 +193,7 @@ def _compared(key: str, kind: Any, given: Mapping[str, Any]) -> Iterator[str]:
     if not callable(kind):
         yield f'{key}.type is {kind!r}, not the name of a class'
         return
-    if inspect.isclass(kind) and issubclass(kind, CheckpointHook):
+    if isinstance(kind, type) and issubclass(kind, CheckpointHook):
         known = {*parameters_of(kind).named, 'type'}
         # It hands what it does not know to save_checkpoint, after the first epoch.
         for name in given:

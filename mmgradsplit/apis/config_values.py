@@ -35,8 +35,8 @@ FOR_ONE_DATA_SET = {
             'PoseVisualizationHook', 'TrackVisualizationHook', 'GroundingVisualizationHook',
             'TrainAugmentDetVisualizationHook', 'BadCaseAnalysisHook',
         ),
-        "it draws the results of one toolbox; take dict(type='PanelHook'), which draws those of all "
-        'tasks',
+        "it draws the results of one toolbox; take dict(type='PanelHook'), which draws those of "
+        'all tasks',
     ),
     'PreciseBNHook': "it reads one data set, but this training has one for each task",
 }  # fmt: skip
@@ -94,15 +94,16 @@ def _schedule(loop: Any) -> Iterator[str]:
     if not isinstance(loop, Mapping):
         return
     for name in WHOLE:
-        if name in loop and (loop[name] is not None or name != 'iters_per_epoch'):
-            if not _is_whole(loop[name], 1):
-                value = loop[name]
-                yield f'train_cfg.{name} must be a whole number of at least 1, got {value!r}'
+        value = loop.get(name, 1)
+        unset = value is None and name == 'iters_per_epoch'  # once through the data
+        if not unset and not _is_whole(value, 1):
+            yield f'train_cfg.{name} must be a whole number of at least 1, got {value!r}'
     for pair in loop.get('dynamic_intervals') or ():
-        if not (isinstance(pair, list | tuple) and [_is_whole(of, 1) for of in pair] == [True] * 2):
+        pairs = isinstance(pair, list | tuple) and len(pair) == 2
+        if not (pairs and all(_is_whole(each, 1) for each in pair)):
             yield (
-                f'train_cfg.dynamic_intervals must be pairs of an epoch and an interval, both whole '
-                f'numbers of at least 1, got {pair!r}'
+                f'train_cfg.dynamic_intervals must be pairs of an epoch and an interval, both '
+                f'whole numbers of at least 1, got {pair!r}'
             )
     if 'allocator' in loop and loop['allocator'] is None:
         yield (
@@ -133,7 +134,7 @@ def _update(wrapper: Any) -> Iterator[str]:
         if not _is_whole(count, 1):
             yield f'{key}.accumulative_counts must be a whole number of at least 1, got {count!r}'
     built = wrapper.get('constructor')
-    kind = OPTIM_WRAPPER_CONSTRUCTORS.get(built) if isinstance(built, str) else built
+    kind: Any = OPTIM_WRAPPER_CONSTRUCTORS.get(built) if isinstance(built, str) else built
     serves = getattr(kind, 'serves', None)
     if serves is not None and not issubclass(wrapper_class(wrapper), serves):
         name = wrapper.get('type', 'OptimWrapper')

@@ -142,8 +142,8 @@ def _give_accuracies(cfg: Config, name: str, accuracies: Mapping[str, Any] | Non
     errors = [name for name in found if lower_is_better(name, cfg.get('val_evaluator'))]
     if errors:
         raise ValueError(
-            f"the method '{name}' follows the accuracy of each task, but of {errors} a lower value is "
-            f'better: name other metrics in accuracies'
+            f"the method '{name}' follows the accuracy of each task, but of {errors} a lower value "
+            f'is better: name other metrics in accuracies'
         )
     for key, value in kind.from_accuracies(found).items():
         weighting.setdefault(key, value)

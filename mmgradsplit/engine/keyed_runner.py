@@ -40,6 +40,7 @@ class KeyedRunner(Runner):
 
     def train(self) -> nn.Module:
         """Train; the optimizer wrapper is built before any data set."""
+        self.optim_wrapper: Any
         if isinstance(self.optim_wrapper, dict):
             self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
         return super().train()

@@ -34,8 +34,9 @@ def read_references(given: Any, evaluators: Any, key: str) -> dict[str, Referenc
         key: Config key, for messages.
 
     Raises:
-        ConfigError: If it is no such mapping, does not name a metric of each task, a value is no number above 0, or the direction of a
-            metric is not known, or is another one than its class says.
+        ConfigError: If it is no such mapping, does not name a metric of each task, a value is no
+            number above 0, or the direction of a metric is not known, or is another one than its
+            class says.
     """
     if given is None:
         return {}
@@ -68,8 +69,8 @@ def _reference(name: str, of: Any, evaluators: Any, key: str) -> Reference:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value < math.inf:
         raise ConfigError(
-            f"{key}: the single-task value of '{name}' is {value!r}; delta_m divides by it, so give "
-            f'the measured value, a number above 0'
+            f"{key}: the single-task value of '{name}' is {value!r}; delta_m divides by it, so "
+            f'give the measured value, a number above 0'
         )
     return Reference(float(value), direction(name, said, evaluators, key))
 

@@ -210,6 +210,7 @@ def unknown_words(name: str) -> str:
     """What to do about a type that is in none of mmgradsplit's registries."""
     return (
         f"mmgradsplit has no '{name}'; check its spelling, or say whose it is, by a prefix such as "
-        f"'mmseg.' (mmpretrain, mmpose, mmdet), or by _scope_='mmseg' in the data set, which serves "
-        f'its own type and those in its pipeline; a class of your own is imported by custom_imports'
+        f"'mmseg.' (mmpretrain, mmpose, mmdet), or by _scope_='mmseg' in the data set, which "
+        f'serves its own type and those in its pipeline; a class of your own is imported by '
+        f'custom_imports'
     )

@@ -1,13 +1,13 @@
 """Mutates configs and looks how each ends: ``python -m tests.fuzz.configs --n 1000 --seed 0``.
 
-Each mistake is trained, in a process of its own, for two epochs of three iterations on drawn data of
-a few images. How it ends is one of
+Each mistake is trained, in a process of its own, for two epochs of three iterations on a few
+images. How it ends is one of
 
 - ``key``: an error before the first step that names the key,
 - ``bare``: an error before the first step that does not, or that is no sentence,
 - ``late``: an error after the first step,
 - ``hang``: no end within a minute,
-- ``silent``: no error. Each of these must be legal, for a reason that :mod:`tests.fuzz.legal` gives.
+- ``silent``: no error. Each of these must be legal, for a reason in :mod:`tests.fuzz.legal`.
 """
 
 import argparse

@@ -29,8 +29,8 @@ class RandomIdentitySampler(Sampler[int]):
         round_up: Fill the last global batch with the epoch's first identities; else leave it out.
 
     Raises:
-        ValueError: If one of the two is below 1, ``num_instances`` does not divide ``batch_size``, or there are fewer than P
-            identities.
+        ValueError: If one of the two is below 1, ``num_instances`` does not divide ``batch_size``,
+            or there are fewer than P identities.
 
     Example:
         >>> dataset = SimpleNamespace(get_person_ids=lambda: [7, 7, 7, 8, 8, 9])

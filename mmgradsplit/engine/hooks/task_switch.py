@@ -55,7 +55,7 @@ class TaskSwitchHook(Hook):
         if runner.epoch < self.switch_epoch or not self.built:
             return
         for task, pipeline in self.built.items():
-            stream = runner.train_loop.dataloader.streams[task]  # type: ignore[union-attr]
+            stream = runner.train_loop.dataloader.streams[task]
             stream.close()
             stream.dataset.dataset.pipeline = pipeline
         runner.logger.info(

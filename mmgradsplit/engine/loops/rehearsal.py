@@ -83,7 +83,7 @@ def rehearse_validation(runner: Runner) -> None:
             follows a metric that is not measured.
     """
     loop: Any = runner.val_loop
-    evaluator = getattr(loop, 'evaluator', None)
+    evaluator: Any = getattr(loop, 'evaluator', None)
     if not hasattr(evaluator, 'evaluators'):
         return  # none, or one of mmengine's
     if not evaluator.measured:

@@ -81,8 +81,8 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
         self.threshold = float(options.pop('threshold', THRESHOLD))
         if 1 <= abs(self.threshold) < math.inf:
             raise ValueError(
-                f'optim_wrapper.threshold is {self.threshold:g}, but relations are relative changes, '
-                f'not percent: GradSplit uses -0.01 for a loss of 1%'
+                f'optim_wrapper.threshold is {self.threshold:g}, but relations are relative '
+                f'changes, not percent: GradSplit uses -0.01 for a loss of 1%'
             )
         modules = options.pop('modules', ['layer4'])
         self.modules = [modules] if isinstance(modules, str) else modules
