@@ -229,7 +229,7 @@ def _found(registry: Registry, name: str, scope: str | None) -> Any:
     with registry.switch_scope_and_registry(scope) as own:
         try:
             return own.get(name)
-        except (ImportError, KeyError, AssertionError):  # a scope that is no toolbox
+        except (AssertionError, ImportError, KeyError, TypeError, ValueError):  # of no toolbox
             return None
 
 
@@ -239,7 +239,10 @@ def _loop(key: str, part: Any, stage: str, by_task: bool) -> Iterator[str]:
     if not isinstance(part, Mapping):
         yield f'{key} must be a dict, got {part!r}'
         return
+    # What is wrong with references, read_references says better.
     given = {k: v for k, v in part.items() if k not in ('type', 'by_epoch', '_scope_')}
+    if not isinstance(given.get('references'), Mapping | None):
+        given['references'] = None
     kind: Any = part.get('type')
     if kind is None:
         epochs = part.get('by_epoch', True)

@@ -15,6 +15,7 @@ from mmgradsplit.evaluation import direction, read_references
 from mmgradsplit.evaluation.directions import SUMS
 from mmgradsplit.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
 from mmgradsplit.utils import ConfigError
+from mmgradsplit.utils.signatures import fits
 
 from .methods import is_ours, wrapper_class
 
@@ -87,6 +88,7 @@ def _problems(cfg: Config, stages: Sequence[str]) -> Iterator[str]:
                 'and updates change from step to step; remove the key'
             )
     if 'tasks' in cfg.model:
+        yield from _preprocessors(cfg.model.tasks)
         yield from _hooks(cfg)
 
 
@@ -156,6 +158,22 @@ def _batch(key: str, loader: Mapping[str, Any]) -> Iterator[str]:
             f'{key}.batch_size is {loader["batch_size"]}, but {key}.sampler.batch_size is {own}: '
             f'the sampler groups the samples of a batch, so give both the same'
         )
+
+
+def _preprocessors(tasks: Mapping[str, Any]) -> Iterator[str]:
+    for task, model in tasks.items():
+        part = model.get('data_preprocessor') if isinstance(model, Mapping) else None
+        for name in ('mean', 'std'):
+            values = part.get(name) if isinstance(part, Mapping) else None
+            if values is not None and not (
+                isinstance(values, list | tuple)
+                and all(fits(each, float) and (name == 'mean' or each > 0) for each in values)
+            ):
+                above = '' if name == 'mean' else ' above 0'
+                yield (
+                    f'model.tasks.{task}.data_preprocessor.{name} must be a list of numbers'
+                    f'{above}, one for each channel, got {values!r}'
+                )
 
 
 def _hooks(cfg: Config) -> Iterator[str]:

@@ -118,11 +118,16 @@ def step_of_pipeline(error: BaseException, key: str) -> str:
         error: The error.
         key: Config key of the dataloader.
     """
-    for frame in reversed(_frames(error)):
+    frames = _frames(error)
+    inside = [frame.f_locals.get('self') for frame in frames]
+    for frame in reversed(frames):
         steps = getattr(frame.f_locals.get('self'), 'transforms', None)
         step = frame.f_locals.get('t')
         if frame.f_code.co_name == '__call__' and isinstance(steps, list) and step in steps:
-            return f'{key}.dataset.pipeline.{steps.index(step)} ({type(step).__name__}): '
+            # A part of the step, such as its encoder, where the error comes from that.
+            parts = [name for name, of in vars(step).items() if any(of is each for each in inside)]
+            path = '.'.join([f'{key}.dataset.pipeline.{steps.index(step)}', *parts[:1]])
+            return f'{path} ({type(step).__name__}): '
     return ''
 
 

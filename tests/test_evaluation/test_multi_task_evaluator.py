@@ -163,9 +163,7 @@ def test_a_direction_that_is_not_said(reference: Any, message: str) -> None:
 
 def test_a_direction_that_the_class_contradicts() -> None:
     references = {'depth/rmse': dict(value=1.0, lower_is_better=False)}
-    with pytest.raises(
-        ConfigError, match=r'a lower value of .* is better, but the config'
-    ):
+    with pytest.raises(ConfigError, match=r'a lower value of .* is better, but the config'):
         summed_up(dict(depth=dict(rmse=1.0)), references)
 
 
