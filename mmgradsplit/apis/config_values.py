@@ -207,7 +207,7 @@ def _loaders(cfg: Config, stage: str) -> Iterator[tuple[str, Any]]:
                     yield f'{key}.{task}', each
 
 
-def settle_rules(cfg: Config) -> None:
+def settle_rules(cfg: Config) -> list[str]:
     """Let what follows a metric know whether a lower value of it is better.
 
     ``rule`` of checkpoint hooks with ``save_best``, of early stopping and of schedules that wait
@@ -217,6 +217,9 @@ def settle_rules(cfg: Config) -> None:
     Args:
         cfg: The config; it changes.
 
+    Returns:
+        What there is to say of it, in sentences.
+
     Raises:
         ConfigError: If the direction is not known, or the config says another one.
     """
@@ -224,7 +227,7 @@ def settle_rules(cfg: Config) -> None:
     loop = cfg.get('val_cfg')
     references = loop.get('references') if isinstance(loop, Mapping) else None
     if evaluators is None:
-        return
+        return _without_validation(cfg)
     said = {
         name: of.get('lower_is_better')
         for name, of in (references or {}).items()
@@ -273,6 +276,17 @@ def settle_rules(cfg: Config) -> None:
         kind = PARAM_SCHEDULERS.get(kind) if isinstance(kind, str) else kind
         if isinstance(kind, type) and issubclass(kind, ReduceOnPlateauParamScheduler):
             settle(key, schedule, [schedule.get('monitor', 'loss')], 'monitor')
+    return []
+
+
+def _without_validation(cfg: Config) -> list[str]:
+    """Where there is no validation, no checkpoint is the best one."""
+    notices = []
+    for key, hook in _all_hooks(cfg):
+        if hook.get('save_best'):
+            notices.append(f'No validation: {key}.save_best={hook["save_best"]!r} saves nothing.')
+            hook['save_best'] = None
+    return notices
 
 
 def _direction(name: str, lower: bool | None, evaluators: Any, key: str) -> bool:

@@ -14,6 +14,7 @@ from torch import nn
 from mmgradsplit.engine.loops.joint import STREAM
 from mmgradsplit.engine.screen import silence_toolboxes
 from mmgradsplit.registry import MODELS
+from mmgradsplit.utils import at_key
 from mmgradsplit.visualization import predict_image, register_sample_maker
 
 from .preparation import prepare
@@ -55,12 +56,16 @@ def load_model(
     # Nothing is written into the work dir.
     cfg = prepare(config, work_dir='work_dirs', cfg_options=cfg_options)
     init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
-    if not hasattr(model, 'tasks'):
+    if 'tasks' not in cfg.model:
         raise ValueError(
-            f"model.type is '{type(model).__name__}', but one pass over the tasks needs a "
-            f'MultiTaskModel'
+            f"model.type is '{cfg.model.get('type')}', but one pass over the tasks needs a "
+            f"MultiTaskModel; a network of one toolbox is shown by the toolbox's own inferencer, "
+            f'such as mmdet.apis.DetInferencer'
         )
+    with at_key('model', cfg.model):
+        model = MODELS.build(cfg.model)
+    if content and 'tasks' in (cfg_options or {}):
+        content = {**content, 'state_dict': _of_tasks(content, list(model.tasks))}
     if checkpoint is not None:
         _load_weights(model, content.get('state_dict', content), checkpoint)
     metas = meta.get('dataset_meta') or {}
@@ -69,6 +74,16 @@ def load_model(
     joint = metas.get(STREAM)
     model.dataset_meta = metas if joint is None else dict.fromkeys(model.tasks, joint)
     return model.to(device or get_device()).eval()
+
+
+def _of_tasks(content: Mapping[str, Any], tasks: Sequence[str]) -> dict[str, Any]:
+    """The weights of a checkpoint without those of tasks that were not asked for."""
+    weights = content.get('state_dict', content)
+    return {
+        name: value
+        for name, value in weights.items()
+        if not name.startswith('tasks.') or name.split('.')[1] in tasks
+    }
 
 
 def read_checkpoint(file: str | Path) -> Mapping[str, Any]:

@@ -114,20 +114,22 @@ def _read_config(config: str | Path) -> Config:
         ) from error
 
 
-def check(cfg: Config, stages: Sequence[str]) -> None:
+def check(cfg: Config, stages: Sequence[str]) -> list[str]:
     """Find what is wrong with a prepared config, before anything is built or data is looked for.
 
     Args:
         cfg: The config; what follows a metric learns its direction.
         stages: Which of ``'train'``, ``'val'`` and ``'test'`` are to run.
 
+    Returns:
+        What else there is to say of it, in sentences.
+
     Raises:
         ConfigError: With the key, if there is something.
     """
     check_keys(cfg, stages)
     check_values(cfg, stages)
-    if 'train' in stages:
-        settle_rules(cfg)
+    return settle_rules(cfg) if 'train' in stages else []
 
 
 def run_name(cfg: Config) -> str:

@@ -65,7 +65,7 @@ def train(
         use_mixed_precision(cfg)
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
-    check(cfg, ['train', *(['val'] if cfg.get('val_cfg') is not None else [])])
+    notices += check(cfg, ['train', *(['val'] if cfg.get('val_cfg') is not None else [])])
     if start_processes(cfg):
         notices.append('No GPU: the processes exchange gradients by gloo, on the CPU.')
     runner = ScreenRunner.from_cfg(cfg)
