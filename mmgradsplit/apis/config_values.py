@@ -11,13 +11,13 @@ from mmengine.config import Config
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.optim import ReduceOnPlateauParamScheduler
 
-from mmgradsplit.evaluation import direction, read_references
+from mmgradsplit.evaluation import direction, lower_is_better, read_references
 from mmgradsplit.evaluation.directions import SUMS
 from mmgradsplit.registry import HOOKS, OPTIM_WRAPPER_CONSTRUCTORS, PARAM_SCHEDULERS
 from mmgradsplit.utils import ConfigError
 from mmgradsplit.utils.signatures import fits
 
-from .methods import is_ours, wrapper_class
+from .methods import is_ours, needs_validation, wrapper_class
 
 # Hooks of the toolboxes that change the data set, or read the results, of a training of one task,
 # and what there is instead. They would announce it and change nothing.
@@ -179,9 +179,8 @@ def _preprocessors(tasks: Mapping[str, Any]) -> Iterator[str]:
 def _hooks(cfg: Config) -> Iterator[str]:
     for key, hook in _all_hooks(cfg):
         name = str(hook.get('type')).rpartition('.')[2]
-        draws = hook.get('draw', hook.get('enable', True)) if 'Visualization' in name else True
         off = 'Visualization' in name and not any(hook.get(switch) for switch in DRAW)
-        if name in FOR_ONE_DATA_SET and not off and draws:
+        if name in FOR_ONE_DATA_SET and not off:
             yield f'{key} ({name}): {FOR_ONE_DATA_SET[name]}'
 
 
@@ -254,6 +253,14 @@ def settle_rules(cfg: Config) -> list[str]:
             )
         part['rule'] = found if at == 'save_best' else found[0]
 
+    if needs_validation(cfg):
+        weighting = cfg.optim_wrapper.weighting
+        for name in weighting.get('references') or weighting.get('metrics') or ():
+            if lower_is_better(name, evaluators):
+                raise ConfigError(
+                    f'optim_wrapper.weighting: {weighting["type"]} follows accuracies, but a lower '
+                    f"value of '{name}' is better; name another metric"
+                )
     for key, hook in _all_hooks(cfg):
         kind = HOOKS.get(hook['type']) if isinstance(hook.get('type'), str) else hook.get('type')
         if not isinstance(kind, type):

@@ -150,6 +150,14 @@ def test_a_sampler_of_batches_of_another_size() -> None:
         checked(cfg)
 
 
+def test_a_weighting_follows_accuracies_alone() -> None:
+    weighting = dict(type='AMTLWeighting', references={'attribute/MA': 50, 'parsing/rmse': 1.0})
+    cfg = config(optim_wrapper__weighting=weighting)
+    cfg.val_evaluator.parsing = dict(type='DepthErrorMetric')
+    with pytest.raises(ConfigError, match=r"weighting: AMTLWeighting .*'parsing/rmse' is better"):
+        checked(cfg)
+
+
 def test_workers_that_are_none_cannot_persist() -> None:
     cfg = config(train_dataloader__parsing__persistent_workers=True)
     cfg.train_dataloader.parsing.prefetch_factor = 2
