@@ -20,7 +20,8 @@ from mmgradsplit.utils import ConfigError
 from mmgradsplit.utils.mmengine_private import write_unformatted
 
 from .config_keys import check_keys, check_top_level
-from .config_values import check_values, complete_loaders, settle_rules
+from .config_values import check_values, complete_loaders
+from .directions import settle_rules, without_best
 from .methods import is_mixed, is_ours, use_method, wrapper_class
 from .tasks import select_tasks
 
@@ -129,7 +130,10 @@ def check(cfg: Config, stages: Sequence[str]) -> list[str]:
     """
     check_keys(cfg, stages)
     check_values(cfg, stages)
-    return settle_rules(cfg) if 'train' in stages else []
+    if 'train' in stages:
+        return settle_rules(cfg)
+    without_best(cfg)
+    return []
 
 
 def run_name(cfg: Config) -> str:

@@ -139,6 +139,8 @@ def names(text: str, mutation: Mutation) -> bool:
         return any(task in text for task in mutation.value)
     if len(steps) > 2 and within in text:
         return True
+    if len(steps[-1]) > 6 and steps[-1] in text:  # no other key is called so
+        return True
     return any(re.search(rf'\b{re.escape(word)}\b', text) for word in words) and (
         len(steps) == 1 or steps[0] in text or steps[-2] in text
     )
