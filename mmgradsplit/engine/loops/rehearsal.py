@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 import torch
+from mmengine.dist import get_world_size
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.optim import ReduceOnPlateauParamScheduler
 from mmengine.runner import Runner
@@ -94,7 +95,8 @@ def rehearse_validation(runner: Runner) -> None:
                     lambda task=task: _validate(loop, task, 1),  # type: ignore[misc]
                     lambda task=task: _validate(loop, task, None),  # type: ignore[misc]
                 )
-    _check_followed(runner, evaluator)
+    if evaluator.measured:
+        _check_followed(runner, evaluator)
 
 
 def _validate(loop: Any, task: str, batches: int | None) -> None:
@@ -106,6 +108,11 @@ def _validate(loop: Any, task: str, batches: int | None) -> None:
         for index, batch in enumerate(islice(loop.dataloader.batches(task), batches)):
             number += len(batch['data_samples'])
             loop.run_iter(index, batch)
+    if get_world_size() > 1:
+        # The first process alone computes a metric: the others would wait for one that failed.
+        for metric in evaluator.evaluators[task].metrics:
+            metric.results.clear()
+        return
     with at_key(f'{evaluator.key}.{task}'):
         found = evaluator.evaluators[task].evaluate(number)
     evaluator.measured.update(f'{task}/{name}' for name in found)
