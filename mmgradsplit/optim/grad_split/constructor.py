@@ -79,7 +79,7 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
             )
         self.relations = options.pop('relations')
         self.threshold = float(options.pop('threshold', THRESHOLD))
-        if 1 <= abs(self.threshold) < math.inf:
+        if not (abs(self.threshold) < 1 or math.isinf(self.threshold)):
             raise ValueError(
                 f'optim_wrapper.threshold is {self.threshold:g}, but relations are relative '
                 f'changes, not percent: GradSplit uses -0.01 for a loss of 1%'
