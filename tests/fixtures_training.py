@@ -26,7 +26,8 @@ from mmengine.runner import Runner
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmgradsplit.apis import train
-from mmgradsplit.apis.preparation import prepare
+from mmgradsplit.apis.preparation import check, prepare
+from mmgradsplit.engine.screen import ScreenRunner
 from mmgradsplit.registry import HOOKS
 
 ALL = ('attribute', 'reid', 'pose', 'parsing')
@@ -398,7 +399,9 @@ def run(cfg: Config, work_dir: Path, **options: Any) -> Runner:
 def build(cfg: Config, work_dir: Path) -> Runner:
     """The runner, nothing trained."""
     with quick():
-        return Runner.from_cfg(prepare(named(cfg), work_dir))
+        prepared = prepare(named(cfg), work_dir)
+        check(prepared, ['train', *(['val'] if prepared.get('val_cfg') is not None else [])])
+        return ScreenRunner.from_cfg(prepared)
 
 
 def fails_before_the_first_step(

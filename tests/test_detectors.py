@@ -3,6 +3,7 @@
 tests/test_voc_nyu.py and tests/test_add_a_task.py train the others.
 """
 
+import json
 import math
 from pathlib import Path
 
@@ -61,6 +62,12 @@ def test_a_detector_of_mmdets_trains_beside_another_task(
         theirs.val_evaluator, type='mmdet.CocoMetric', ann_file=ann_file
     )
     cfg.train_cfg.update(max_epochs=1, iters_per_epoch=2)
+    # An untrained detector finds nothing, of which mmdet's metric measures nothing.
+    cfg.val_cfg.references = {'attribute/MA': 50.0, 'detection/coco/bbox_mAP': 0.4}
+    cfg.default_hooks.checkpoint.save_best = 'detection/coco/bbox_mAP'
+    test_cfg = cfg.model.tasks.detection.test_cfg
+    test_cfg.get('rcnn', test_cfg).score_thr = 0.99
+    cfg.custom_hooks = [dict(type='SummaryHook')]
     runner = run(cfg, tmp_path / 'run')
     assert runner.iter == 2
     lines = [line for line in scalars(tmp_path / 'run') if 'detection/loss' in line]
@@ -68,6 +75,9 @@ def test_a_detector_of_mmdets_trains_beside_another_task(
     for line in lines:
         for name in (*(f'detection/loss_{name}' for name in names), 'attribute/loss'):
             assert 0 < line[name] < math.inf
+    untrained = json.loads((tmp_path / 'run/summary.json').read_text())['untrained']
+    assert untrained['detection/coco/bbox_mAP'] == 0
+    assert untrained['delta_m'] == pytest.approx(-50 + untrained['attribute/MA'] - 50)
 
 
 @pytest.mark.parametrize('name', ['coco', 'cityscapes'])

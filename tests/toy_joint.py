@@ -26,7 +26,7 @@ class ToyStack(BaseDataPreprocessor):
 
 @MODELS.register_module(force=True)
 class ToyTrunk(nn.Module):
-    """A shared backbone of one layer; ``calls`` holds the number of samples of each pass."""
+    """A shared backbone of one layer; ``calls``: samples of each pass in training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,13 +34,14 @@ class ToyTrunk(nn.Module):
         self.calls: list[int] = []
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
-        self.calls.append(len(x))
+        if self.training:
+            self.calls.append(len(x))
         return (torch.tanh(self.conv(x)),)
 
 
 @MODELS.register_module(force=True)
 class ToyTask(BaseModel):
-    """Regression of one annotation; ``seen`` holds the number of samples of each loss."""
+    """Regression of one annotation; ``seen``: samples of each loss in training."""
 
     def __init__(self, field: str, backbone: dict, data_preprocessor: Any = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
@@ -53,7 +54,8 @@ class ToyTask(BaseModel):
         out = self.head(self.backbone(inputs)[0].flatten(1))[:, 0]
         if mode != 'loss':
             return out
-        self.seen.append(len(out))
+        if self.training:
+            self.seen.append(len(out))
         target = torch.stack([getattr(sample, self.field) for sample in data_samples])
         return {'loss_square': (out - target).square().mean()}
 

@@ -3,14 +3,15 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
 from mmengine.runner import BaseLoop, Runner
 from toy_joint import TASKS, ToyScenes, joint_config
 
-from mmgradsplit.registry import LOOPS
+from mmgradsplit.registry import LOOPS, METRICS
 
 SINGLE = {'add/accuracy': 60.0, 'first/accuracy': 90.0, 'norm/accuracy': 40.0}
 AMTL = dict(type='AMTLWeighting', references=SINGLE)
@@ -22,6 +23,18 @@ GRADSPLIT = dict(
     relations='all',
     modules=['conv'],
 )
+
+
+@METRICS.register_module(force=True)
+class SilentMetric(BaseMetric):
+    """Says nothing of whether lower is better."""
+
+
+@METRICS.register_module(force=True)
+class AccuracyMetric(SilentMetric):
+    """Stands in the config for what ``ToyAccuracyLoop`` measures."""
+
+    lower_is_better: ClassVar = {'accuracy': False}
 
 
 @LOOPS.register_module(force=True)
@@ -63,9 +76,10 @@ def config(folder: Path, weighting: dict | None, validated: bool = False, **opti
         cfg.optim_wrapper.setdefault('type', 'MultiTaskOptimWrapper')
         cfg.optim_wrapper.weighting = weighting
     cfg.log_processor = dict(window_size=1)
+    evaluators = {task: dict(type='AccuracyMetric') for task in cfg.model.tasks}
     if validated:
         cfg.val_dataloader = cfg.train_dataloader
-        cfg.val_cfg, cfg.val_evaluator = dict(type='ToyAccuracyLoop'), dict()
+        cfg.val_cfg, cfg.val_evaluator = dict(type='ToyAccuracyLoop'), evaluators
     return cfg
 
 

@@ -141,7 +141,8 @@ def _count(
         for task in group:
             image = torch.zeros(1, 3, *sizes[task], device=device)
             with torch.no_grad(), MacCounter(model) as counter:
-                model(image, None, mode='tensor', **({'task': task} if task else {}))
+                samples = None if task else _samples(model, sizes[task])
+                model(image, samples, mode='tensor', **({'task': task} if task else {}))
             found = counter.by_module()
             uncounted |= counter.uncounted
             if task != group[0]:
@@ -150,6 +151,16 @@ def _count(
                 found = {name: count for name, count in found.items() if not _in_backbone(name)}
             macs.update(found)
     return dict(macs), sorted(uncounted)
+
+
+def _samples(model: nn.Module, size: Size) -> list[Any] | None:
+    """What the second stage of a detector of mmdet's asks of an image beside its pixels."""
+    if not any(base.__module__.partition('.')[0] == 'mmdet' for base in type(model).__mro__):
+        return None
+    from mmdet.structures import DetDataSample  # slow, and needed by few
+
+    shapes = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), size)
+    return [DetDataSample(metainfo=dict(**shapes, scale_factor=(1.0, 1.0)))]
 
 
 def _in_backbone(name: str) -> bool:

@@ -11,7 +11,7 @@ from mmengine.dist import is_main_process
 from mmgradsplit.engine.hooks import OverviewHook
 from mmgradsplit.engine.screen import ScreenRunner
 
-from .preparation import prepare, start_processes
+from .preparation import check, prepare, start_processes
 
 
 def evaluate(
@@ -44,6 +44,7 @@ def evaluate(
         raise FileNotFoundError(f"no checkpoint '{checkpoint}'")
     cfg = prepare(config, work_dir, cfg_options, launcher)
     cfg.load_from, cfg.resume = str(checkpoint), False
+    check(cfg, ['test'])
     start_processes(cfg)
     runner = ScreenRunner.from_cfg(cfg)
     runner.register_hook(OverviewHook())

@@ -12,7 +12,7 @@ from torch import nn
 from mmgradsplit.engine.loops.joint import STREAM
 from mmgradsplit.engine.screen import silence_toolboxes
 from mmgradsplit.registry import MODELS
-from mmgradsplit.utils import load_fitting, read_checkpoint
+from mmgradsplit.utils import at_key, load_fitting, read_checkpoint
 from mmgradsplit.utils.config_text import read_config_text
 from mmgradsplit.visualization import predict_image, register_sample_maker
 
@@ -56,12 +56,14 @@ def load_model(
     # Nothing is written into the work dir.
     cfg = prepare(config, work_dir='work_dirs', cfg_options=cfg_options)
     init_default_scope(cfg.default_scope)
-    model = MODELS.build(cfg.model)
-    if not hasattr(model, 'tasks'):
+    if 'tasks' not in cfg.model:
         raise ValueError(
-            f"model.type is '{type(model).__name__}', but one pass over the tasks needs a "
-            f'MultiTaskModel'
+            f"model.type is '{cfg.model.get('type')}', but one pass over the tasks needs a "
+            f"MultiTaskModel; a network of one toolbox is shown by the toolbox's own inferencer, "
+            f'such as mmdet.apis.DetInferencer'
         )
+    with at_key('model', cfg.model):
+        model = MODELS.build(cfg.model)
     if checkpoint is not None:
         load_fitting(model, content, checkpoint)
     metas = meta.get('dataset_meta') or {}

@@ -10,6 +10,7 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
 from mmgradsplit.config_files import CONFIGS
 from mmgradsplit.engine.loops import JointTrainLoop
+from mmgradsplit.evaluation import lower_is_better
 from mmgradsplit.functional import by_task
 from mmgradsplit.optim import AutocastOptimWrapper, MultiTaskOptimWrapper, Weighting
 from mmgradsplit.optim.weightings import weighting_class, weighting_needs
@@ -138,6 +139,12 @@ def _give_accuracies(cfg: Config, name: str, accuracies: Mapping[str, Any] | Non
             'to a metric of each, in percent and better when higher, with its single-task value, '
             "such as {'seg/mIoU': 43.9, 'depth/delta1': 80.5}"
         )
+    errors = [name for name in found if lower_is_better(name, cfg.get('val_evaluator'))]
+    if errors:
+        raise ValueError(
+            f"the method '{name}' follows the accuracy of each task, but of {errors} a lower value "
+            f'is better: name other metrics in accuracies'
+        )
     for key, value in kind.from_accuracies(found).items():
         weighting.setdefault(key, value)
     if needs_validation(cfg):
@@ -154,6 +161,7 @@ def accuracies_of(cfg: Config) -> dict[str, Any]:
         name: value['value'] if isinstance(value, Mapping) else value
         for name, value in references.items()
         if not (isinstance(value, Mapping) and value.get('lower_is_better'))
+        and not lower_is_better(name, cfg.get('val_evaluator'))
     }
     return {names[0]: rising[names[0]] for names in by_task(rising).values()}
 

@@ -4,7 +4,7 @@ import copy
 import datetime
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ from torch import distributed
 
 from mmgradsplit.config_files import find_config
 from mmgradsplit.engine.screen import silence_toolboxes
+from mmgradsplit.utils import ConfigError
 from mmgradsplit.utils.mmengine_private import write_unformatted
 
+from .config_keys import check_keys, check_top_level
+from .config_values import check_values, complete_loaders
+from .directions import settle_rules, without_best
 from .methods import is_mixed, is_ours, use_method, wrapper_class
 from .tasks import select_tasks
 
@@ -76,14 +80,27 @@ def prepare(
         cfg.work_dir = str(Path('work_dirs', run_name(cfg)))
     cfg.launcher = launcher
     cfg.setdefault('default_scope', 'mmgradsplit')
+    check_top_level(cfg)
+    complete_loaders(cfg)
     _complete_wrapper(cfg.get('optim_wrapper') or {})
     if launcher != 'none':
         _wrap_model(cfg)
+    _check_model(cfg)
     if 'tasks' in cfg.get('model', {}):
         # Their order is said, too: mmengine sorts the keys of the config that it writes into the
         # work dir and checkpoints.
         select_tasks(cfg, cfg.get('tasks') or cfg.model.get('order') or list(cfg.model.tasks))
     return cfg
+
+
+def _check_model(cfg: Config) -> None:
+    model = cfg.get('model', {})
+    for key, part in (
+        ('model', model),
+        ('model.tasks', model.get('tasks', {}) if isinstance(model, Mapping) else {}),
+    ):
+        if not isinstance(part, Mapping):
+            raise ConfigError(f'{key} must be a dict, got {part!r}')
 
 
 def _read_config(config: str | Path) -> Config:
@@ -102,6 +119,27 @@ def _read_config(config: str | Path) -> Config:
         raise ValueError(
             f"the config '{file}' cannot be read: {type(error).__name__}: {error}{hint}"
         ) from error
+
+
+def check(cfg: Config, stages: Sequence[str]) -> list[str]:
+    """Find what is wrong with a prepared config, before anything is built or data is looked for.
+
+    Args:
+        cfg: The config; what follows a metric learns its direction.
+        stages: Which of ``'train'``, ``'val'`` and ``'test'`` are to run.
+
+    Returns:
+        What else there is to say of it, in sentences.
+
+    Raises:
+        ConfigError: With the key, if there is something.
+    """
+    check_keys(cfg, stages)
+    check_values(cfg, stages)
+    if 'train' in stages:
+        return settle_rules(cfg)
+    without_best(cfg)
+    return []
 
 
 def run_name(cfg: Config) -> str:

@@ -13,7 +13,7 @@ from mmgradsplit.utils.checkpoint_files import CheckpointError, why_not_continue
 
 from .checkpoints import checkpoint_folder, find_newest, numbered_checkpoints
 from .config_changes import config_changes
-from .preparation import prepare, start_processes, use_mixed_precision
+from .preparation import check, prepare, start_processes, use_mixed_precision
 from .start_weights import parts_to_load
 from .work_dir_lock import only_run_in
 
@@ -74,6 +74,7 @@ def _train(cfg: Config, resume: str | Path | None, amp: bool, validate: bool) ->
         use_mixed_precision(cfg)
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    notices += check(cfg, ['train', *(['val'] if cfg.get('val_cfg') is not None else [])])
     if cfg.resume:
         notices += config_changes(cfg, cfg.load_from)
     if start_processes(cfg):

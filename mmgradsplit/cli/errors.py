@@ -85,13 +85,9 @@ def _record(error: Exception) -> None:
 
 def _sentence(error: Exception) -> str:
     """What an error says, without what it is wrapped in."""
-    # str() of a KeyError is the repr of its message.
-    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error).strip()
-    if text.startswith('Caught ') and '\nOriginal Traceback' in text:
-        # A loader's worker passes its error on as a traceback, whose last part is the error.
-        last = next(i for i, line in reversed([*enumerate(text.split('\n'))]) if line[:1] == ' ')
-        text = '\n'.join(text.split('\n')[last + 1 :]).partition(': ')[2]
-    return text or type(error).__name__
+    # Importing it imports torch; what fails before that is not wrapped in anything.
+    errors = sys.modules.get('mmgradsplit.utils.config_errors')
+    return errors.sentence(error) if errors else str(error) or type(error).__name__
 
 
 def _write_to_log(text: str) -> str | None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
-from mmengine.runner import Runner
 
 from mmgradsplit.utils import CONFIG_JSON, load_fitting, read_checkpoint, unwrapped, write_json
 from mmgradsplit.utils.mmengine_private import silence_print_log
+
+from .keyed_runner import KeyedRunner
 
 # How messages of the log begin that are for the log file alone, each with the reason.
 FOR_THE_FILE = (
@@ -45,7 +46,7 @@ PRINTED_BY_TOOLBOXES = (
 )
 
 
-class ScreenRunner(Runner):
+class ScreenRunner(KeyedRunner):
     """mmengine's runner, whose screen shows what a user wants to know.
 
     Environment, config and hooks are in the log file alone. ``log_level='DEBUG'`` in the config

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
@@ -36,6 +36,8 @@ class AttributeMetric(BaseMetric):
         thr: Threshold of the scores.
         **kwargs: Other arguments of mmengine's ``BaseMetric``.
     """
+
+    lower_is_better: ClassVar[dict[str, bool]] = {'*': False}
 
     def __init__(self, thr: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)

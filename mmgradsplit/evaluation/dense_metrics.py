@@ -1,7 +1,7 @@
 """Errors of predicted depth, disparity and surface normals."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class DepthErrorMetric(BaseMetric):
         collect_device: As for mmengine's metrics.
         prefix: As for mmengine's metrics.
     """
+
+    lower_is_better: ClassVar[dict[str, bool]] = {'delta?': False, '*': True}
 
     def __init__(
         self,
@@ -98,6 +100,13 @@ class NormalErrorMetric(BaseMetric):
         collect_device: As for mmengine's metrics.
         prefix: As for mmengine's metrics.
     """
+
+    lower_is_better: ClassVar[dict[str, bool]] = {
+        'mean': True,
+        'median': True,
+        'rmse': True,
+        '*': False,
+    }
 
     def __init__(
         self,

@@ -1,13 +1,19 @@
 """Evaluates all tasks at once; sums them up as acc_mtl and delta_m."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
 
 from mmgradsplit.functional import acc_mtl, by_task, delta_m
 from mmgradsplit.registry import EVALUATOR
+from mmgradsplit.utils import ConfigError, at_key
+
+from .directions import lower_is_better
+from .references import read_references
 
 
 @EVALUATOR.register_module()
@@ -22,9 +28,15 @@ class MultiTaskEvaluator(Evaluator):
             ``{'depth/rmse': dict(value=0.6, lower_is_better=True)}``. With it, ``delta_m`` and
             ``acc_mtl`` of these metrics are among the metrics. Of several metrics of a task, the
             first is its main one.
+        key: Config key of the evaluators, for messages.
+
+    Attributes:
+        measured: Names of the metrics that :meth:`evaluate` has given.
+        followed: Metrics that something else in the config follows, such as ``save_best``.
 
     Raises:
-        ValueError: If the references do not name a metric of each task, or one is not above 0.
+        ValueError: If the references do not name a metric of each task, one is not above 0, or the
+            direction of a metric is not known.
     """
 
     def __init__(
@@ -32,28 +44,17 @@ class MultiTaskEvaluator(Evaluator):
         evaluators: Mapping[str, Evaluator],
         sizes: Mapping[str, int],
         references: Mapping[str, Any] | None = None,
+        key: str = 'val_evaluator',
     ) -> None:
         super().__init__([])
         self.evaluators = dict(evaluators)
+        self.key = key
         self.sizes = dict(sizes)
-        self.references: dict[str, float] = {}
-        self.lower_is_better: set[str] = set()
-        for name, reference in (references or {}).items():
-            if isinstance(reference, Mapping):
-                if reference.get('lower_is_better', False):
-                    self.lower_is_better.add(name)
-                reference = reference.get('value')
-            if not isinstance(reference, int | float) or not 0 < reference < math.inf:
-                raise ValueError(
-                    f"references: the single-task value of '{name}' is {reference}; delta_m "
-                    'divides by it, so give the measured value, a number above 0'
-                )
-            self.references[name] = float(reference)
-        if self.references and set(by_task(self.references)) != set(self.evaluators):
-            raise ValueError(
-                f'references must name one metric of each task {sorted(self.evaluators)}, or '
-                f"several, as 'task/metric', got {sorted(self.references)}"
-            )
+        found = read_references(references, self.evaluators, 'references')
+        self.references = {name: of.value for name, of in found.items()}
+        self.followed: list[str] = []
+        self.measured: set[str] = set()
+        self.lower_is_better = {name for name, of in found.items() if of.lower_is_better}
 
     @property
     def dataset_meta(self) -> dict | None:
@@ -70,7 +71,9 @@ class MultiTaskEvaluator(Evaluator):
         """Pass predictions on to the evaluator of the batch's task."""
         if data_batch is None:
             raise ValueError('MultiTaskEvaluator needs the batch, which tells the task')
-        self.evaluators[data_batch['task']].process(data_samples, data_batch)
+        task = data_batch['task']
+        with at_key(f'{self.key}.{task}'):
+            self.evaluators[task].process(data_samples, data_batch)
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Metrics of all tasks.
@@ -83,18 +86,41 @@ class MultiTaskEvaluator(Evaluator):
             not defined) and ``delta_m`` in percent.
 
         Raises:
-            KeyError: If a reference names a metric that the task's evaluator does not give.
+            ConfigError: If a reference names a metric that the task's evaluator does not give.
         """
-        metrics = {
-            f'{task}/{name}': value
-            for task, evaluator in self.evaluators.items()
-            for name, value in evaluator.evaluate(self.sizes[task]).items()
-        }
+        metrics: dict[str, float] = {}
+        for task, evaluator in self.evaluators.items():
+            with at_key(f'{self.key}.{task}'):
+                found = evaluator.evaluate(self.sizes[task])
+            metrics.update((f'{task}/{name}', value) for name, value in found.items())
+            if not found:
+                metrics.update(self._of_nothing(task))
         missing = [name for name in self.references if name not in metrics]
         if missing:
-            raise KeyError(f'references name {missing}, but the metrics are {sorted(metrics)}')
+            raise ConfigError(f'references name {missing}, but the metrics are {sorted(metrics)}')
         if self.references:
             named = {name: metrics[name] for name in self.references}
             metrics['acc_mtl'] = acc_mtl(named, self.lower_is_better)
             metrics['delta_m'] = delta_m(named, self.references, self.lower_is_better)
+        self.measured.update(metrics)
         return metrics
+
+    def _of_nothing(self, task: str) -> dict[str, float]:
+        """What counts for a task of which nothing was measured: 0, or NaN where lower is better.
+
+        The metrics of mmdet give no number for a network without a single detection, as most are
+        before training.
+        """
+        names = by_task([*self.references, *self.followed]).get(task, [])
+        found = {}
+        for name in names:
+            lower = name in self.lower_is_better or lower_is_better(name, self.evaluators)
+            found[name] = math.nan if lower else 0.0
+        if found:
+            print_log(
+                f"task '{task}': nothing was measured, as of a network that detects nothing, which "
+                f'counts as {found}',
+                logger='current',
+                level=logging.WARNING,
+            )
+        return found

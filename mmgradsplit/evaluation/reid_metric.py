@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
@@ -42,6 +42,8 @@ class ReIDMetric(BaseMetric):
         ValueError: If ``distance`` is neither of the two, a sample lacks a field, or there is no
             query, no gallery or no query with a right image.
     """
+
+    lower_is_better: ClassVar[dict[str, bool]] = {'*': False}
 
     def __init__(self, distance: str = 'cosine', chunk_size: int = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -1,7 +1,7 @@
 """PASCAL VOC's mean average precision in percent."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from mmgradsplit.registry import METRICS
 
@@ -16,6 +16,8 @@ class PercentVOCMetric:
     Args:
         **kwargs: Arguments of mmdet's ``VOCMetric``.
     """
+
+    lower_is_better: ClassVar[dict[str, bool]] = {'*': False}
 
     def __init__(self, **kwargs: Any) -> None:
         # Composed by its name, not inherited: importing mmdet's metrics takes a second, which

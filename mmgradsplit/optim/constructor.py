@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mmgradsplit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
-from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils import at_key, unwrapped
 
 from .weightings import Weighting, build_weighting
 from .wrapper import SHARED, MultiTaskOptimWrapper
@@ -39,9 +39,14 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         paramwise_cfg: As in mmengine's ``DefaultOptimWrapperConstructor``; learned weights of a
             weighting have names that begin with ``weighting``.
 
+    Attributes:
+        serves: The wrappers that it builds are of this class.
+
     Raises:
         ValueError: If a key is unknown, or a value does not fit.
     """
+
+    serves: type[MultiTaskOptimWrapper] = MultiTaskOptimWrapper
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         # A weight that two layers share is stepped once, as by mmengine without a paramwise_cfg.
@@ -117,7 +122,8 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             key = repr(sorted(options.items()))
             merged.setdefault(key, dict(options, params=[]))['params'].extend(group['params'])
         held = [group for group in merged.values() if group['params']]
-        optimizer = OPTIMIZERS.build(dict(copy.deepcopy(self.optimizer_cfg), params=held))
+        with at_key('optim_wrapper.optimizer'):
+            optimizer = OPTIMIZERS.build(dict(copy.deepcopy(self.optimizer_cfg), params=held))
         try:
             return OPTIM_WRAPPERS.build(
                 copy.deepcopy(self.base), default_args=dict(optimizer=optimizer)

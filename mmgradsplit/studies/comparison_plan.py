@@ -12,7 +12,7 @@ from mmgradsplit.apis.methods import load_method, method_names, needs_validation
 from mmgradsplit.apis.tasks import select_tasks
 from mmgradsplit.functional import by_task
 
-from .measured import lower_is_better, metric_by_task, references_of, several_tasks
+from .measured import checked_lower, metric_by_task, references_of, several_tasks
 from .study import Study, config_content
 from .trainings import Training
 
@@ -130,7 +130,7 @@ def make_plan(
             f'what delta_m is made of must be named for each task {tasks}, as task/metric, in '
             f'val_cfg.references, by --metrics or by --accuracies; got {chosen}'
         )
-    lower = lower_is_better(cfg)
+    lower = checked_lower(cfg, chosen, '--metrics')
     if following:
         rising = by_task(name for name in chosen if name not in lower)
         where = f'by --accuracies, in percent and better when higher, for {following}'

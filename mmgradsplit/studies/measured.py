@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+
+from mmgradsplit import evaluation
 
 PACKAGES = ('mmgradsplit', 'torch', 'mmengine', 'mmcv', 'mmpretrain', 'mmpose', 'mmseg')
 
@@ -56,16 +58,48 @@ def references_of(cfg: Config) -> dict[str, dict[str, Any]]:
     return {
         name: dict(
             value=value['value'] if isinstance(value, Mapping) else value,
-            lower_is_better=isinstance(value, Mapping) and value.get('lower_is_better', False),
+            lower_is_better=_said(cfg, name) or bool(evaluation.lower_is_better(name, _of(cfg))),
         )
         for name, value in given.items()
     }
 
 
-def lower_is_better(cfg: Config) -> frozenset[str]:
-    """The metrics of which the references of a config say that a lower value is better."""
-    references = references_of(cfg)
-    return frozenset(name for name, of in references.items() if of['lower_is_better'])
+def lower_is_better(cfg: Config, names: Iterable[str] = ()) -> frozenset[str]:
+    """The metrics of which a lower value is better, as far as a config or a metric class says it.
+
+    Args:
+        cfg: The config.
+        names: Metrics beside those of its references.
+    """
+    known = {name for name, of in references_of(cfg).items() if of['lower_is_better']}
+    return frozenset(known | {n for n in names if evaluation.lower_is_better(n, _of(cfg))})
+
+
+def checked_lower(cfg: Config, names: Iterable[str], where: str) -> frozenset[str]:
+    """The metrics of which a lower value is better, where each must be known.
+
+    Args:
+        cfg: The config.
+        names: The metrics.
+        where: Where they are named, for messages.
+
+    Raises:
+        ConfigError: If the direction of a metric is not known, or the references of the config say
+            another one than its class.
+    """
+    return frozenset(
+        name for name in names if evaluation.direction(name, _said(cfg, name), _of(cfg), where)
+    )
+
+
+def _said(cfg: Config, name: str) -> bool | None:
+    """What the references of a config say of a metric's direction."""
+    of = ((cfg.get('val_cfg') or {}).get('references') or {}).get(name)
+    return of.get('lower_is_better') if isinstance(of, Mapping) else None
+
+
+def _of(cfg: Config) -> Any:
+    return cfg.get('val_evaluator')
 
 
 def provenance(

@@ -24,7 +24,7 @@ from mmgradsplit.utils import write_json
 from mmgradsplit.utils.tables import TextTable
 from mmgradsplit.visualization import draw_relations, save_figure
 
-from .measured import lower_is_better, metric_by_task, provenance, references_of, several_tasks
+from .measured import checked_lower, metric_by_task, provenance, references_of, several_tasks
 from .study import Study, config_content
 from .trainings import Training
 
@@ -79,6 +79,7 @@ def estimate_relations(
     first = [names[0] for names in by_task(references_of(cfg)).values()]
     where = 'in val_cfg.references or by --metrics'
     main = metric_by_task(first if metrics is None else metrics, tasks, where)
+    lower = checked_lower(cfg, main.values(), '--metrics')
     if threshold is None:
         threshold = float(cfg.optim_wrapper.get('threshold', THRESHOLD))
     use_multi_head(cfg)
@@ -93,7 +94,7 @@ def estimate_relations(
             }
             for t, r in results.items()
         }
-        changes = _changes(accuracies, tasks, seeds, main, lower_is_better(cfg), root)
+        changes = _changes(accuracies, tasks, seeds, main, lower, root)
         mean, spread, settled = summarize_changes(changes, threshold)
         mask = relation_mask(mean, threshold)
         unsettled = ~settled if repeat > 1 else None

@@ -55,7 +55,7 @@ def report(
     if not runs:
         raise FileNotFoundError('no run to report on: ' + '; '.join(problems))
     relative_to, lower = _references(references)
-    lower = lower.union(*(lower_is_better(run.cfg) for run in runs))
+    lower = lower.union(*(lower_is_better(run.cfg, relative_to) for run in runs))
     if relative_to:
         for run in runs:
             try:

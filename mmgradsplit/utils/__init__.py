@@ -1,6 +1,7 @@
 """What several rooms need and none of them owns: files, pictures, generators, names, a model."""
 
 from .checkpoint_files import CheckpointError, read_checkpoint, trust_checkpoints
+from .config_errors import ConfigError, at_key
 from .data_files import SampleError, check_file
 from .extras import import_extra
 from .files import CONFIG_JSON, config_name, write_atomically, write_json
@@ -15,8 +16,10 @@ from .tracing import kept_generators, without_trace
 __all__ = [
     'CONFIG_JSON',
     'CheckpointError',
+    'ConfigError',
     'SampleError',
     'also_recomputed',
+    'at_key',
     'check_file',
     'chosen_tasks',
     'config_name',

@@ -104,7 +104,7 @@ def test_missing_files_are_named(files: tuple[Path, Path, Path]) -> None:
 def test_a_single_task_model_is_an_error(files: tuple[Path, Path, Path]) -> None:
     cfg = Config.fromfile(files[0])
     cfg.model = dict(type='mmpretrain.LeNet5')
-    with pytest.raises(ValueError, match=r"model\.type is 'LeNet5'"):
+    with pytest.raises(ValueError, match=r"model\.type is 'mmpretrain\.LeNet5'"):
         load_model(cfg)
 
 

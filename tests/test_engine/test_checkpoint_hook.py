@@ -31,7 +31,7 @@ class EachBetterHook(Hook):
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         assert metrics is not None
-        metrics['delta_m'] = -float(runner.epoch)
+        metrics['attribute/MA'] = float(runner.epoch)
 
 
 @pytest.mark.parametrize('moment', ['fsync', 'replace'])
@@ -92,7 +92,7 @@ def test_there_is_always_a_whole_checkpoint(
     cfg = tiny_config(data, TASKS)
     cfg.train_cfg.update(max_epochs=4, iters_per_epoch=2)
     cfg.default_hooks.checkpoint.update(
-        by_epoch=by_epoch, interval=1, max_keep_ckpts=1, save_best='delta_m', rule='less'
+        by_epoch=by_epoch, interval=1, max_keep_ckpts=1, save_best='attribute/MA'
     )
     cfg.custom_hooks = [dict(type='EachBetterHook')]
     runner = run(cfg, tmp_path)
@@ -101,9 +101,9 @@ def test_there_is_always_a_whole_checkpoint(
     for numbers in (numbered, best):
         assert set(numbers[numbers.index(1) :]) == {1, 2}
     end = 'epoch_4.pth' if by_epoch else 'iter_8.pth'
-    assert sorted(path.name for path in tmp_path.glob('*.pth')) == [f'best_delta_m_{end}', end]
-    assert runner.message_hub.get_info('best_score') == -4
-    assert load(tmp_path / end)['message_hub']['runtime_info']['best_score'] == -4
+    assert sorted(path.name for path in tmp_path.glob('*.pth')) == [f'best_attribute_MA_{end}', end]
+    assert runner.message_hub.get_info('best_score') == 4
+    assert load(tmp_path / end)['message_hub']['runtime_info']['best_score'] == 4
 
 
 def test_a_better_validation_of_the_same_epoch_stays(data: Path, tmp_path: Path) -> None:

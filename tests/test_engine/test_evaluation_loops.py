@@ -1,10 +1,16 @@
 """Validation and test of all tasks against upstream's loop on each task alone."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 from fixtures_training import ALL, build, tiny_config, write_data
+from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner, ValLoop
+
+from mmgradsplit.registry import METRICS
+from mmgradsplit.utils import ConfigError
 
 
 @pytest.fixture(scope='module')
@@ -45,15 +51,26 @@ def test_each_metric_is_that_of_the_task_alone(runner: Runner) -> None:
     assert runner.test() == expected
 
 
+@METRICS.register_module(force=True)
+class ErrorMetric(BaseMetric):
+    """Of which lower is better."""
+
+    lower_is_better: ClassVar = {'error': True}
+
+    def process(self, data_batch: Any, data_samples: Sequence) -> None:
+        self.results += data_samples
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        return dict(error=float(len(results)))
+
+
 def test_delta_m(data: Path, tmp_path: Path) -> None:
     cfg = tiny_config(data, ('attribute', 'parsing'))
-    cfg.val_cfg.references = {
-        'attribute/MA': 80.0,
-        'parsing/aAcc': dict(value=50.0, lower_is_better=True),
-    }
+    cfg.val_evaluator.parsing = dict(type='ErrorMetric')
+    cfg.val_cfg.references = {'attribute/MA': 80.0, 'parsing/error': 50.0}
     metrics = build(cfg, tmp_path).val()
     expected = 100 / 2 * (
-        (metrics['attribute/MA'] - 80) / 80 - (metrics['parsing/aAcc'] - 50) / 50
+        (metrics['attribute/MA'] - 80) / 80 - (metrics['parsing/error'] - 50) / 50
     )  # fmt: skip
     assert metrics['delta_m'] == pytest.approx(expected)
 
@@ -61,5 +78,5 @@ def test_delta_m(data: Path, tmp_path: Path) -> None:
 def test_a_reference_that_no_metric_has(data: Path, tmp_path: Path) -> None:
     cfg = tiny_config(data, ('attribute', 'parsing'))
     cfg.val_cfg.references = {'attribute/MA': 80.0, 'parsing/IoU': 40.0}
-    with pytest.raises(KeyError, match=r"references name \['parsing/IoU'\].*parsing/mIoU"):
+    with pytest.raises(ConfigError, match=r"references name \['parsing/IoU'\].*parsing/mIoU"):
         build(cfg, tmp_path).val()

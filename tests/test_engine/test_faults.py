@@ -58,7 +58,7 @@ CONFIGS: dict[str, tuple[Callable[[Config], object], type[Exception], str]] = {
     'a dataloader that is not by task': (
         lambda c: setattr(c, 'train_dataloader', [1]),
         ValueError,
-        'train_dataloader must be a dict with an entry for each task',
+        'train_dataloader must be a dict',
     ),
     'no folder': (
         lambda c: c.train_dataloader.parsing.dataset.update(data_root='nowhere/lip'),
@@ -105,7 +105,7 @@ CONFIGS: dict[str, tuple[Callable[[Config], object], type[Exception], str]] = {
     'no major iteration': (
         lambda c: c.train_cfg.update(iters_per_epoch=0),
         ValueError,
-        r'train_cfg\.iters_per_epoch must be at least 1, got 0',
+        r'train_cfg\.iters_per_epoch must be a whole number of at least 1, got 0',
     ),
     'references of another task': (
         lambda c: c.val_cfg.update(references={'attribute/MA': 70.0, 'pose/PCK': 80.0}),
@@ -143,7 +143,7 @@ def test_a_model_without_tasks(data: Path, tmp_path: Path, train: bool) -> None:
     cfg = tiny_config(data, ('attribute', 'parsing'))
     cfg.model = dict(type='SingleTaskModel')
     runner = build(cfg, tmp_path)
-    with pytest.raises(ValueError, match=r"MultiTaskModel, but model\.type is 'SingleTaskModel'"):
+    with pytest.raises(ValueError, match=r"is a SingleTaskModel.*|.* is 'SingleTaskModel'"):
         runner.train() if train else runner.val()
 
 
@@ -153,7 +153,10 @@ def test_empty_data_set(tmp_path: Path) -> None:
         for path in (tmp_path / 'data/parsing' / folder).iterdir():
             path.unlink()
     fails_before_the_first_step(
-        cfg, tmp_path, ValueError, r'train_dataloader\.parsing\.dataset has no samples; check'
+        cfg,
+        tmp_path,
+        ValueError,
+        r'train_dataloader\.parsing\.dataset has no samples; check',
     )
 
 
@@ -227,7 +230,7 @@ def test_loss_that_is_not_finite(data: Path, tmp_path: Path, task: str, value: f
     def loss(feats: tuple, samples: list, *args: object) -> dict:
         seen.append([sample.img_path for sample in samples])
         losses = whole(feats, samples, *args)
-        if len(seen) == 3:
+        if len(seen) == 4:  # the rehearsal is the first
             key = name.rpartition('.')[2]
             losses[key] = losses[key] * 0 + value
         return losses
@@ -239,8 +242,8 @@ def test_loss_that_is_not_finite(data: Path, tmp_path: Path, task: str, value: f
     assert f"task '{task}', iteration 2:" in text
     assert name in text
     assert 'optim_wrapper.optimizer.lr' in text
-    assert len(seen) == 3
-    for path in seen[2]:
+    assert len(seen) == 4
+    for path in seen[3]:
         assert path in text
 
 

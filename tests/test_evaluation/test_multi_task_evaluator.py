@@ -2,16 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from mmengine.evaluator import BaseMetric, Evaluator
 
 from mmgradsplit.evaluation import MultiTaskEvaluator
+from mmgradsplit.utils import ConfigError
 
 
 class Mean(BaseMetric):
-    """The mean of what it is given, and how much that was."""
+    """The mean of what it is given, and how much that was; nobody knows which is better."""
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         self.results += [sample['value'] for sample in data_samples]
@@ -23,6 +24,8 @@ class Mean(BaseMetric):
 class Given(BaseMetric):
     """Values that are given."""
 
+    lower_is_better: ClassVar = {'mean': True, 'median': True, 'rmse': True, '*': False}
+
     def __init__(self, values: dict[str, float]) -> None:
         super().__init__()
         self.values = values
@@ -32,6 +35,10 @@ class Given(BaseMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         return self.values
+
+
+def higher(value: float) -> dict:
+    return dict(value=value, lower_is_better=False)
 
 
 def summed_up(values: dict[str, dict[str, float]], references: dict) -> dict[str, float]:
@@ -81,10 +88,10 @@ def test_each_evaluator_gets_the_meta_information_of_its_data() -> None:
 def test_delta_m_by_hand() -> None:
     # Depth: 2.0 for 2.5, lower is better: +20 %. Pose: 70 for 80: -12.5 %.
     metrics = measured(
-        {'depth/mean': dict(value=2.5, lower_is_better=True), 'pose/mean': dict(value=80)}
+        {'depth/mean': dict(value=2.5, lower_is_better=True), 'pose/mean': higher(80)}
     )
     assert metrics['delta_m'] == pytest.approx((20 - 12.5) / 2)
-    assert measured({'depth/mean': 2.0, 'pose/mean': 70.0})['delta_m'] == 0
+    assert measured({'depth/mean': higher(2), 'pose/mean': higher(70)})['delta_m'] == 0
 
 
 def test_several_metrics_a_task_give_the_paper_s_numbers() -> None:
@@ -130,7 +137,7 @@ def test_a_network_that_is_not_trained_can_be_validated() -> None:
         ({'pose/mean': None, 'depth/mean': 1.0}, "'pose/mean' is None"),
         ({'pose/mean': math.nan, 'depth/mean': 1.0}, "'pose/mean' is nan"),
         ({'pose/mean': dict(lower_is_better=True), 'depth/mean': 1.0}, "'pose/mean' is None"),
-        ({'pose/mean': '80', 'depth/mean': 1.0}, "'pose/mean' is 80"),
+        ({'pose/mean': '80', 'depth/mean': 1.0}, "'pose/mean' is '80'"),
     ],
 )
 def test_references_that_do_not_fit(references: dict, message: str) -> None:
@@ -138,9 +145,40 @@ def test_references_that_do_not_fit(references: dict, message: str) -> None:
         evaluator(references)
 
 
+@pytest.mark.parametrize(
+    ('reference', 'message'),
+    [
+        (70.0, r"references\['pose/mean'\]: whether a lower or a higher value .* is not known"),
+        (
+            dict(value=70.0, lower_is_betterr=True),
+            r"no key 'lower_is_betterr'.*'lower_is_better'\?",
+        ),
+        (dict(value=70.0, lower_is_better='yes'), r'lower_is_better must be True or False'),
+    ],
+)
+def test_a_direction_that_is_not_said(reference: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        evaluator({'depth/mean': higher(2), 'pose/mean': reference})
+
+
+def test_a_direction_that_the_class_contradicts() -> None:
+    references = {'depth/rmse': dict(value=1.0, lower_is_better=False)}
+    with pytest.raises(ConfigError, match=r'a lower value of .* is better, but the config'):
+        summed_up(dict(depth=dict(rmse=1.0)), references)
+
+
+def test_a_task_of_which_nothing_is_measured() -> None:
+    """As mmdet's metrics of a network that detects nothing."""
+    references = {'box/mAP': 40.0, 'depth/rmse': 0.5}
+    metrics = summed_up(dict(box={}, depth=dict(rmse=0.5)), references)
+    assert (metrics['box/mAP'], metrics['delta_m']) == (0.0, -50)
+    metrics = summed_up(dict(box=dict(mAP=40.0), depth={}), references)
+    assert math.isnan(metrics['depth/rmse']) and math.isnan(metrics['delta_m'])
+
+
 def test_a_metric_that_no_evaluator_gives() -> None:
-    with pytest.raises(KeyError, match=r"\['pose/median'\].*pose/mean"):
-        measured({'depth/mean': 2.0, 'pose/median': 70.0})
+    with pytest.raises(ConfigError, match=r"\['pose/median'\].*pose/mean"):
+        measured({'depth/mean': higher(2), 'pose/median': higher(70)})
 
 
 def test_a_batch_without_its_task() -> None:

@@ -114,6 +114,7 @@ def test_a_lower_value_is_better_where_the_references_say_so(
     references = {'attribute/MA': 1.0, 'parsing/mIoU': dict(value=9.0, lower_is_better=True)}
     made({**ALONE, 'uniform': metrics(50, 30)})
     cfg = config(data, val_cfg__references=references)
+    cfg.val_evaluator.parsing = dict(type='SilentMetric')  # which says nothing of it
     found = compare(cfg, tmp_path, ['uniform'], repeat=2, accuracies=None)
     assert found['delta_m']['uniform'] == {'0': pytest.approx(-25), '1': pytest.approx(-25)}
     assert 'parsing/mIoU ↓' in (tmp_path / 'comparison.md').read_text()

@@ -6,12 +6,13 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from filelock import FileLock
 from fixtures_training import assert_same, load, run, tiny_config
 from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from rich.console import Console
@@ -21,6 +22,7 @@ from toy_weighting import config as toy_config
 
 from mmgradsplit.optim.grad_split.relations import load_changes
 from mmgradsplit.registry import HOOKS
+from mmgradsplit.registry import METRICS as REGISTRY
 from mmgradsplit.studies import estimate_relations
 
 TASKS = ['attribute', 'parsing']
@@ -193,10 +195,22 @@ def test_repeated_relations_have_a_spread(data: Path, tmp_path: Path, made: Call
     assert found['negative'] == ['attribute -> parsing']
 
 
-def test_lower_is_better(data: Path, tmp_path: Path, made: Callable) -> None:
+@REGISTRY.register_module(force=True)
+class LossMetric(BaseMetric):
+    """Says that lower is better."""
+
+    lower_is_better: ClassVar = {'*': True}
+
+
+@pytest.mark.parametrize('kind', ['SilentMetric', 'LossMetric'])
+def test_lower_is_better(data: Path, tmp_path: Path, made: Callable, kind: str) -> None:
+    """Said by the references where the class of the metric does not, or by the class."""
     made({**alone(50.0, 2.0), PAIR: metrics(40, 3)})
-    references = {'attribute/MA': 50.0, 'parsing/mIoU': dict(value=2.0, lower_is_better=True)}
-    found = estimate(config(data, val_cfg__references=references), tmp_path, metrics=None)
+    said = {} if kind == 'LossMetric' else dict(lower_is_better=True)
+    references = {'attribute/MA': 50.0, 'parsing/mIoU': dict(value=2.0, **said)}
+    cfg = config(data, val_cfg__references=references)
+    cfg.val_evaluator.parsing = dict(type=kind)
+    found = estimate(cfg, tmp_path, metrics=None)
     assert found['relations'] == pytest.approx(
         {'attribute -> parsing': -0.5, 'parsing -> attribute': -0.2}
     )

@@ -29,8 +29,8 @@ class RandomIdentitySampler(Sampler[int]):
         round_up: Fill the last global batch with the epoch's first identities; else leave it out.
 
     Raises:
-        ValueError: If ``num_instances`` does not divide ``batch_size``, or there are fewer than P
-            identities.
+        ValueError: If one of the two is below 1, ``num_instances`` does not divide ``batch_size``,
+            or there are fewer than P identities.
 
     Example:
         >>> dataset = SimpleNamespace(get_person_ids=lambda: [7, 7, 7, 8, 8, 9])
@@ -46,6 +46,11 @@ class RandomIdentitySampler(Sampler[int]):
         seed: int | None = None,
         round_up: bool = True,
     ) -> None:
+        if min(batch_size, num_instances) < 1:
+            raise ValueError(
+                f'RandomIdentitySampler: batch_size={batch_size} and num_instances={num_instances} '
+                f'must be at least 1.'
+            )
         if batch_size % num_instances:
             raise ValueError(
                 f'RandomIdentitySampler: batch_size={batch_size} is not a multiple of '

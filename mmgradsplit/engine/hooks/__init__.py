@@ -3,5 +3,6 @@
 from .checkpoint import AtomicCheckpointHook
 from .overview import OverviewHook
 from .summary import SummaryHook
+from .task_switch import TaskSwitchHook
 
-__all__ = ['AtomicCheckpointHook', 'OverviewHook', 'SummaryHook']
+__all__ = ['AtomicCheckpointHook', 'OverviewHook', 'SummaryHook', 'TaskSwitchHook']

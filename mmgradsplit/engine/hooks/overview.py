@@ -16,6 +16,8 @@ from torch import nn
 from mmgradsplit.utils import config_name, unwrapped
 from mmgradsplit.utils.tables import TextTable
 
+from .remarks import remarks
+
 
 class OverviewHook(Hook):
     """Shows the tasks with their data, the method, the network, and where the results go.
@@ -39,14 +41,21 @@ class OverviewHook(Hook):
             'Method': _method(runner.optim_wrapper),
             **_governed(runner.optim_wrapper, unwrapped(runner.model)),
         }
-        self._show(runner, dict(training=runner.train_loop, validation=runner.val_loop), facts)
+        loops = dict(training=runner.train_loop, validation=runner.val_loop)
+        self._show(runner, loops, facts, [*remarks(runner)])
 
     def before_test(self, runner: Runner) -> None:
         """Show what is tested."""
         self._show(runner, dict(test=runner.test_loop), {'Checkpoint': runner.cfg.load_from})
 
     @master_only
-    def _show(self, runner: Runner, loops: Mapping[str, Any], facts: Mapping[str, str]) -> None:
+    def _show(
+        self,
+        runner: Runner,
+        loops: Mapping[str, Any],
+        facts: Mapping[str, str],
+        also: Sequence[str] = (),
+    ) -> None:
         model: Any = unwrapped(runner.model)
         tasks = list(getattr(model, 'tasks', ()))
         title = config_name(runner.cfg) or 'A config without a file'
@@ -62,6 +71,7 @@ class OverviewHook(Hook):
             _data(loops, tasks).markdown(),
             *_mask(runner.optim_wrapper, tasks),
             '\n'.join(f'{name + ":":{width}}{text}' for name, text in facts.items()),
+            *also,
             *self.notices,
         ]
         runner.logger.info('\n\n'.join(parts) + '\n')

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmgradsplit.utils import unwrapped
+from mmgradsplit.utils import at_key, unwrapped
 
 from .checks import check_annotations, check_outputs, dataset_errors_said, numbers_of_classes
 from .reading import check_annotation_files, check_while_reading
@@ -85,7 +85,7 @@ def build_dataloader(runner: Runner, cfg: Any, key: str, tasks: Sequence[str]) -
         FileNotFoundError: If a data folder or an annotation file is not there.
     """
     dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
-    with dataset_reading(dataset, f'{key}.dataset'):
+    with at_key(key, cfg), dataset_reading(dataset, f'{key}.dataset'):
         loader = runner.build_dataloader(
             cfg,
             seed=runner.seed,
@@ -145,6 +145,14 @@ class _Datasets:
         return sum(len(dataset) for dataset in self.datasets.values())
 
 
+# The stream of all tasks in joint training.
+STREAM = 'joint'
+
+
+def _key(stream: str) -> str:
+    return 'train_dataloader' if stream == STREAM else f'train_dataloader.{stream}'
+
+
 class RoundRobinDataLoader:
     """Batches of all tasks, one of each for a major iteration.
 
@@ -163,7 +171,7 @@ class RoundRobinDataLoader:
         annotations: Mapping[str, str] | None = None,
     ) -> None:
         self.streams = {
-            task: TaskStream(loader, task, seed, annotations)
+            task: TaskStream(loader, task, seed, annotations, key=_key(task))
             for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets({task: s.dataset for task, s in self.streams.items()})
@@ -198,10 +206,14 @@ class SequentialDataLoader:
 
     Args:
         dataloaders: The tasks' dataloaders.
+        key: Config key of all of them, for messages.
     """
 
-    def __init__(self, dataloaders: Mapping[str, DataLoader]) -> None:
-        datasets = {task: TaskDataset(loader.dataset, task) for task, loader in dataloaders.items()}
+    def __init__(self, dataloaders: Mapping[str, DataLoader], key: str = 'val_dataloader') -> None:
+        datasets = {
+            task: TaskDataset(loader.dataset, task, key=f'{key}.{task}')
+            for task, loader in dataloaders.items()
+        }
         self.dataset = _Datasets(datasets)
         self.dataloaders = {
             task: rewrap(loader, datasets[task], loader.batch_sampler, loader.persistent_workers)
@@ -212,6 +224,10 @@ class SequentialDataLoader:
         return sum(len(loader) for loader in self.dataloaders.values())
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for task, loader in self.dataloaders.items():
-            for batch in loader:
-                yield dict(batch, task=task)
+        for task in self.dataloaders:
+            yield from self.batches(task)
+
+    def batches(self, task: str) -> Iterator[dict[str, Any]]:
+        """The batches of one task, each marked with it."""
+        for batch in self.dataloaders[task]:
+            yield dict(batch, task=task)

@@ -6,6 +6,8 @@ from typing import Any
 from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 
 from mmgradsplit.registry import EVALUATOR, LOOPS
+from mmgradsplit.utils import at_key, unwrapped
+from mmgradsplit.utils.config_errors import at_module
 
 from .dataloaders import SequentialDataLoader, build_dataloaders, check_tasks
 
@@ -40,16 +42,26 @@ class MultiTaskLoop(BaseLoop):
     ) -> None:
         loaders = build_dataloaders(runner, dataloader, f'{self.stage}_dataloader')
         check_tasks(evaluator, list(loaders), f'{self.stage}_evaluator')
-        sequence = SequentialDataLoader(loaders)
+        sequence = SequentialDataLoader(loaders, f'{self.stage}_dataloader')
         built = EVALUATOR.build(
             dict(
                 type='mmgradsplit.MultiTaskEvaluator',
-                evaluators={task: runner.build_evaluator(evaluator[task]) for task in loaders},
+                evaluators={task: self._evaluator(runner, evaluator, task) for task in loaders},
                 sizes={task: len(of) for task, of in sequence.dataset.datasets.items()},
                 references=references,
+                key=f'{self.stage}_evaluator',
             )
         )
         super().__init__(runner, sequence, built, fp16)
+
+    def _evaluator(self, runner: Runner, configs: Mapping[str, Any], task: str) -> Any:
+        with at_key(f'{self.stage}_evaluator.{task}', configs[task]):
+            return runner.build_evaluator(configs[task])
+
+    def run_iter(self, idx: int, data_batch: Mapping[str, Any]) -> None:
+        """Predict a batch, and hand it to the evaluator of its task."""
+        with at_module(unwrapped(self.runner.model), f'tasks.{data_batch["task"]}'):
+            super().run_iter(idx, data_batch)
 
 
 @LOOPS.register_module()

@@ -10,17 +10,16 @@ from mmengine.runner import Runner
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from mmgradsplit.engine.allocators import Allocator
+from mmgradsplit.engine.allocators import Allocator, FullTask
 from mmgradsplit.functional import derive_seed
 from mmgradsplit.registry import ALLOCATORS, LOOPS
 from mmgradsplit.utils import unwrapped
 
 from .batches import with_own_samples
 from .checks import learned_annotations
-from .dataloaders import RoundRobinDataLoader, build_dataloader, task_names
+from .dataloaders import STREAM, RoundRobinDataLoader, build_dataloader, task_names
+from .rehearsal import first_samples, rehearse_step
 from .seeded import SeededTrainLoop, Step
-
-STREAM = 'joint'
 
 
 def iteration_allocations(
@@ -168,6 +167,16 @@ class JointTrainLoop(SeededTrainLoop):
             val_interval=val_interval,
             dynamic_intervals=dynamic_intervals,
         )
+
+    def rehearse(self) -> None:
+        """Compute the losses of all tasks."""
+        batch = first_samples(self.dataloader.streams[STREAM].peek())
+        number = len(batch['data_samples'])
+        place = (self.runner.seed, get_rank(), self._iter)
+        everything = iteration_allocations(FullTask(), batch, self.tasks, self.annotations, place)
+        allocation = next(everything)
+        if number and allocation.any():
+            rehearse_step(self.runner, '', dict(batch, allocation=allocation, counts=None))
 
     def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:
         """The sub-steps; for a method that works task by task, the task steps of each."""

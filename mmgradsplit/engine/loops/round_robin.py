@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from mmgradsplit.registry import LOOPS
 
 from .dataloaders import RoundRobinDataLoader, build_dataloaders
+from .rehearsal import first_samples, rehearse_step
 from .seeded import SeededTrainLoop, Step
 
 
@@ -55,6 +56,12 @@ class RoundRobinTrainLoop(SeededTrainLoop):
             val_interval=val_interval,
             dynamic_intervals=dynamic_intervals,
         )
+
+    def rehearse(self) -> None:
+        """Compute the loss of each task."""
+        for task, stream in self.dataloader.streams.items():
+            batch = first_samples(stream.peek())
+            rehearse_step(self.runner, f'tasks.{task}', dict(batch, task=task))
 
     def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:
         """One task step of every task."""

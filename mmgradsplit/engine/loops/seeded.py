@@ -17,6 +17,7 @@ from mmgradsplit.utils import seed_all, unwrapped
 from .batches import with_own_samples
 from .dataloaders import RoundRobinDataLoader
 from .method import method_of
+from .rehearsal import rehearse_validation
 
 # What the log of a run, and so its checkpoints, know of it by these names.
 LENGTH, VALIDATED = 'epoch_length', 'validated_at'
@@ -138,7 +139,10 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         """
         self.begin()
         try:
+            self.dataloader.seek(self._iter, self.runner.seed)
+            self.rehearse()
             self.runner.call_hook('before_train')
+            rehearse_validation(self.runner)
             self._make_up_for_validation()
             while self._epoch < self._max_epochs and not self.stop_training:
                 self.run_epoch()
@@ -148,6 +152,10 @@ class SeededTrainLoop(EpochBasedTrainLoop):
             return self.runner.model
         finally:
             self.dataloader.close()
+
+    def rehearse(self) -> None:
+        """Compute the losses of the first samples, to find what a step would fail at."""
+        raise NotImplementedError
 
     def validate(self) -> None:
         """Validate the network as it stands, and tell the method."""

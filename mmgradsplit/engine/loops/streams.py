@@ -7,7 +7,8 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmgradsplit.functional import derive_seed
-from mmgradsplit.utils import SampleError, seed_all
+from mmgradsplit.utils import SampleError, at_key, seed_all
+from mmgradsplit.utils.config_errors import said, step_of_pipeline
 
 
 class TaskDataset(Dataset):
@@ -17,14 +18,21 @@ class TaskDataset(Dataset):
         dataset: Data set of any toolbox.
         task: Name of the task, or of joint training's only stream.
         annotations: In joint training, the task that learns from each annotation, by its field.
+        key: Config key of its dataloader, for messages.
     """
 
     def __init__(
-        self, dataset: Dataset, task: str, annotations: Mapping[str, str] | None = None
+        self,
+        dataset: Dataset,
+        task: str,
+        annotations: Mapping[str, str] | None = None,
+        *,
+        key: str = 'train_dataloader',
     ) -> None:
         self.dataset = dataset
         self.task = task
         self.annotations = dict(annotations or {})
+        self.key = key
         if len(self) == 0:
             raise ValueError(
                 f"task '{task}': its data set ({type(dataset).__name__}) has no samples; check "
@@ -51,10 +59,12 @@ class TaskDataset(Dataset):
         try:
             return self.dataset[index]
         except Exception as error:
-            task, file, what = self.task, None, str(error) or type(error).__name__
+            task, file = self.task, None
             if isinstance(error, SampleError):
                 file, what = error.file, error.what
                 task = self.annotations.get(error.field or '', task)
+            else:
+                what = step_of_pipeline(error, self.key) + said(error)
             raise ValueError(
                 f"task '{task}': sample {index} ({file or self._file(index)}) cannot be read: "
                 f'{what}'
@@ -154,6 +164,7 @@ class TaskStream:
         task: Name of the task.
         seed: Seed of the run.
         annotations: As for :class:`TaskDataset`.
+        key: Config key of the dataloader, for messages.
     """
 
     def __init__(
@@ -162,12 +173,16 @@ class TaskStream:
         task: str,
         seed: int,
         annotations: Mapping[str, str] | None = None,
+        *,
+        key: str = 'train_dataloader',
     ) -> None:
-        self.dataset = TaskDataset(dataloader.dataset, task, annotations)
+        self.key = key
+        self.dataset = TaskDataset(dataloader.dataset, task, annotations, key=key)
         self._tokens = _Tokens(dataloader, task, seed)
         self._loader = rewrap(dataloader, self.dataset, self._tokens)
         self._iterator: Iterator | None = None
         self._position = 0
+        self._peeked: list[Any] = []
 
     @property
     def batch_size(self) -> int | None:
@@ -185,10 +200,21 @@ class TaskStream:
     def close(self) -> None:
         """Stop the workers."""
         self._iterator = None
+        self._peeked = []
+
+    def peek(self) -> Any:
+        """The next batch, which stays the next one."""
+        if not self._peeked:
+            with at_key(self.key):
+                self._peeked = [self._read()]
+        return self._peeked[0]
 
     def __next__(self) -> Any:
         """The next batch; the workers go on with the ones after it."""
+        self._position += 1
+        return self._peeked.pop() if self._peeked else self._read()
+
+    def _read(self) -> Any:
         if self._iterator is None:
             self._iterator = iter(self._loader)
-        self._position += 1
         return next(self._iterator)

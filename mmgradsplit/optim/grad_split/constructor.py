@@ -2,6 +2,7 @@
 
 import copy
 import fnmatch
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,6 +65,8 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
             convolution, or a convolution has fewer filters than there are tasks.
     """
 
+    serves = GradSplitOptimWrapper
+
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         options = dict(optim_wrapper_cfg)
         options.setdefault('type', 'mmgradsplit.GradSplitOptimWrapper')
@@ -76,6 +79,11 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
             )
         self.relations = options.pop('relations')
         self.threshold = float(options.pop('threshold', THRESHOLD))
+        if not (abs(self.threshold) < 1 or math.isinf(self.threshold)):
+            raise ValueError(
+                f'optim_wrapper.threshold is {self.threshold:g}, but relations are relative '
+                f'changes, not percent: GradSplit uses -0.01 for a loss of 1%'
+            )
         modules = options.pop('modules', ['layer4'])
         self.modules = [modules] if isinstance(modules, str) else modules
         self.split_norm = options.pop('split_norm', False)

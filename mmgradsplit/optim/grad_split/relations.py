@@ -108,14 +108,21 @@ def _from_file(path: Path, tasks: Sequence[str]) -> NDArray[np.float64]:
                     f"{KEY}: '{path}' has no number for '{name}'; it has {sorted(entries)}"
                 )
             changes[i, j] = value
-    return _checked(changes, tasks, f"{KEY}: '{path}'")
+    # What was measured here is no percent, however large.
+    return _checked(changes, tasks, f"{KEY}: '{path}'", 'provenance' not in content)
 
 
 def _checked(
-    changes: NDArray[np.float64], tasks: Sequence[str], origin: str
+    changes: NDArray[np.float64], tasks: Sequence[str], origin: str, by_hand: bool = True
 ) -> NDArray[np.float64]:
     np.fill_diagonal(changes, 0.0)
     for i, j in np.argwhere(np.isnan(changes)):
         name = f'{tasks[i]} -> {tasks[j]}'
         raise ValueError(f'{origin}: the relation {name} is NaN; measure it again')
+    for i, j in np.argwhere(np.abs(changes) > 1) if by_hand else ():
+        raise ValueError(
+            f'{origin}: the relation {tasks[i]} -> {tasks[j]} is {changes[i, j]:g}, but relations '
+            f'are relative changes, not percent: write -0.0216 for a loss of 2.16%. One that is '
+            f'really beyond 1 can be written as 1 or -1: the mask is the same'
+        )
     return changes
