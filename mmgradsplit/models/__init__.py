@@ -9,7 +9,7 @@ from .heads import (
     RegressionHead,
     ReIDHead,
 )
-from .losses import BatchHardTripletLoss
+from .losses import BatchHardTripletLoss, SmoothCrossEntropyLoss
 from .multi_task_model import MultiTaskModel
 from .necks import ASPPNeck, BiFPN
 from .resnet_plus import ResNetPlus
@@ -42,6 +42,7 @@ __all__ = [
     'SegNetEncoder',
     'SegNetHead',
     'SharedBackbone',
+    'SmoothCrossEntropyLoss',
     'TaskLosses',
     'TaskNorm',
 ]

@@ -11,14 +11,14 @@ from typing import Any
 from mmengine.config import Config
 from rich.markup import escape
 
-from mmgradsplit.functional import acc_mtl, delta_m
+from mmgradsplit.functional import acc_mtl, delta_m, delta_raw
 from mmgradsplit.utils import write_json
 from mmgradsplit.utils.tables import TextTable
 from mmgradsplit.visualization import draw_comparison, save_figure
 
 from .comparison_plan import Plan, make_plan
 from .measured import provenance
-from .rows import ACC, DELTA, spread_table
+from .rows import ACC, DELTA, RAW, spread_table
 from .study import Study
 from .trainings import Failure, Training
 
@@ -149,7 +149,11 @@ class MethodRow:
         if not all(map(math.isfinite, named.values())):
             self.problems[seed] = DIVERGED
             return
-        sums = {ACC: acc_mtl(named, lower), DELTA: delta_m(named, single_task, lower)}
+        sums = {
+            ACC: acc_mtl(named, lower),
+            DELTA: delta_m(named, single_task, lower),
+            RAW: delta_raw(named, single_task, lower),
+        }
         self.metrics[seed] = {**metrics, **sums}
 
     @property

@@ -15,7 +15,7 @@ from mmgradsplit.apis.checkpoints import numbered_checkpoints
 from mmgradsplit.functional import by_task
 
 from .measured import references_of
-from .rows import ACC, DELTA, FINISHED
+from .rows import FINISHED, SUMS
 
 LOGS = '*/vis_data/scalars.json'
 SEED_FOLDER, STAMP_FOLDER = re.compile(r'seed_\d+'), re.compile(r'\d{8}_\d{6}')
@@ -66,7 +66,7 @@ class Run:
     @property
     def main_metrics(self) -> list[str]:
         """The metrics of each task that the references name, else the task's first in the log."""
-        measured = by_task(name for name in self.metrics if name not in (ACC, DELTA))
+        measured = by_task(name for name in self.metrics if name not in SUMS)
         main = {task: names[:1] for task, names in measured.items()} | by_task(self.references)
         order = list(self.cfg.model.get('order') or ())
         return sorted(

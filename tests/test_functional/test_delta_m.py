@@ -2,7 +2,7 @@
 
 import pytest
 
-from mmgradsplit.functional import delta_m
+from mmgradsplit.functional import delta_m, delta_raw
 
 NAMES = ('reid', 'attribute', 'pose', 'parsing')
 SINGLE = dict(zip(NAMES, (81.1, 78.0, 88.2, 45.6), strict=True))
@@ -53,3 +53,41 @@ def test_lower_is_better_turns_the_sign():
 def test_what_cannot_be_compared(multi, single, words):
     with pytest.raises(ValueError, match=words):
         delta_m(multi, single)
+
+
+# STA: single-task values, then rows and the Delta_MTL printed beside them. Of Table 4 COCO's, whose
+# columns are box AP and mask AP.
+STA_TABLES = {
+    'Table 1': (
+        (0.747, 54.71),
+        [((0.745, 53.22), -0.74), ((0.752, 54.12), -0.30), ((0.734, 56.03), 0.66)],
+    ),
+    'Table 2': (
+        (0.585, 43.9),
+        [((0.587, 44.4), 0.25), ((0.576, 43.2), -0.35), ((0.584, 45.7), 0.90)],
+    ),
+    'Table 3': (
+        (3.903, 63.84),
+        [((3.831, 64.79), 0.51), ((5.252, 65.09), -0.05), ((3.790, 68.84), 2.56)],
+    ),
+}
+
+
+@pytest.mark.parametrize('table', STA_TABLES)
+def test_delta_raw_is_that_of_sta(table):
+    single, rows = STA_TABLES[table]
+    names = ('depth/error', 'seg/mIoU')
+    for values, printed in rows:
+        multi, alone = (dict(zip(names, of, strict=True)) for of in (values, single))
+        assert delta_raw(multi, alone, ['depth/error']) == pytest.approx(printed, abs=0.0101)
+        assert delta_m(multi, alone, ['depth/error']) != pytest.approx(printed, abs=0.05)
+
+
+def test_delta_raw_of_coco_and_of_several_metrics():
+    sta, baseline = dict(box=39.334, mask=35.763), dict(box=38.624, mask=35.206)
+    four = {'a/AP': 39.334, 'a/AP50': 60.312, 'b/AP': 35.763, 'b/AP50': 57.291}
+    alone = {'a/AP': 38.624, 'a/AP50': 59.428, 'b/AP': 35.206, 'b/AP50': 56.559}
+    assert delta_raw(four, alone) == pytest.approx(0.72, abs=0.005)  # Table 4: of all four columns
+    assert delta_raw(sta, baseline) == pytest.approx((0.710 + 0.557) / 2)
+    with pytest.raises(ValueError, match='same metrics'):
+        delta_raw(sta, {'box': 38.6})
