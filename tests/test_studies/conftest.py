@@ -113,7 +113,7 @@ def made(inside: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[dict],
             if isinstance(found, Exception):
                 raise found
             loop = SimpleNamespace(metrics=(1, found))
-            return SimpleNamespace(train_loop=loop, iter=1, seed=seed)
+            return SimpleNamespace(train_loop=loop, iter=1, seed=seed, cfg={})
 
         monkeypatch.setattr(training_process, 'train', train)
         return inside
