@@ -57,8 +57,8 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
       becomes of them goes through the backbone once (MGDA-UB; the place of GradDrop): ``4 T F``
       bytes for F values in the features of a batch. Joint training only. With gradient accumulation
       they are aggregated in each step.
-    - ``on='last_layer'``: the backbone's last layer with a matrix or kernel of weights (PCGrad in
-      GradSplit's supplement, section D.2), or the modules that are named, ``on=['layer4.2']``. The
+    - ``on='last_layer'``: the backbone's last layer with a matrix or kernel of weights, or the
+      modules that are named, ``on=['layer4']`` (PCGrad in GradSplit's supplement, section D.2). The
       rest of the backbone gets the gradient of L, or with ``whole_loss`` the rows' sum with the
       weights that the aggregator has found there, in one more backward pass (IMTL-G in AMTL's
       supplement, section B.5).
