@@ -62,7 +62,8 @@ TABLE_C = dict(
 # Other forms of these methods.
 FORM_OF = dict(
     mgda_ub='mgda', pcgrad_last_layer='pcgrad', pcgrad_features='pcgrad', cagrad_features='cagrad',
-    amtl_arithmetic='amtl',
+    amtl_arithmetic='amtl', mgda_normalised='mgda', pcgrad_mean='pcgrad', gradnorm_sgd='gradnorm',
+    imtl_g_features='imtl_g',
 )  # fmt: skip
 Rows = dict[str, dict[str, Any]]
 ACCURACY = '{}/accuracy'

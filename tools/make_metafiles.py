@@ -70,7 +70,10 @@ TASKS = {
     'depth': 'Depth Estimation',
     'disparity': 'Disparity Estimation',
     'normal': 'Surface Normal Estimation',
+    'det': 'Object Detection',
+    'instance': 'Instance Segmentation',
 }
+MASK_RCNN = ['det', 'instance']  # whose config names no tasks
 # Task and metric of each column of the tables; no task: of all tasks together.
 COLUMNS = {
     'ReID': ('reid', 'mAP'),
@@ -91,6 +94,10 @@ COLUMNS = {
     'RMSE, m': ('depth', 'RMSE (m)'),
     'mean angle': ('normal', 'mean angle'),
     '11.25°': ('normal', '11.25°'),
+    'box AP': ('det', 'box AP'),
+    'box AP50': ('det', 'box AP50'),
+    'mask AP': ('instance', 'mask AP'),
+    'mask AP50': ('instance', 'mask AP50'),
     'delta_m': ('', 'delta_m'),
     'Acc_MTL': ('', 'Acc_MTL'),
     'Delta_MTL': ('', 'Delta_MTL'),
@@ -158,10 +165,11 @@ def results(cfg: Config, figures: list[Figure]) -> list[dict[str, Any]]:
         ValueError: If two figures contradict each other.
     """
     entries: dict[tuple[str, str], dict[str, float]] = {}
+    tasks = cfg.get('tasks', MASK_RCNN)
     for task, metric, elsewhere, value in figures:
-        if task not in cfg.tasks if task else len(cfg.tasks) == 1:
+        if task not in tasks if task else len(tasks) == 1:
             continue
-        dataset = elsewhere or ', '.join(datasets(cfg, 'test', [task] if task else cfg.tasks))
+        dataset = elsewhere or ', '.join(datasets(cfg, 'test', [task] if task else tasks))
         metrics = entries.setdefault((TASKS.get(task, OF_ALL), dataset), {})
         if metrics.setdefault(metric, value) != value:
             raise ValueError(f'{cfg.filename}: {metric} is {value} and {metrics[metric]}')

@@ -1,8 +1,9 @@
 # Uniform weighting, EfficientNetV2-S and DeepLabV3+ with a shared ASPP (AMTL, Table G).
-# Our choice, where the paper is silent: ASPP reads the last block, of stride 32, at a quarter of
-# the rates of stride 8; the map of more detail has stride 8, as ResNet-50's.
+# As in AMTL's code: ASPP, with the rates 6, 12 and 18, reads the last block, of stride 32; 48
+# channels are made of the map of more detail, of stride 8; labels are not smoothed.
 _base_ = 'uniform_r50_deeplabv3plus_nyuv2.py'
 _values = dict(data_preprocessor=dict(mean=[127.5] * 3, std=[127.5] * 3))  # of its ImageNet weights
+_head = dict(in_channels=[48, 256])
 model = dict(
     backbone=dict(
         backbone=dict(
@@ -19,13 +20,17 @@ model = dict(
         ),
         neck=dict(
             in_channels=256,
-            dilations=(3, 6, 9),
-            low_level=dict(in_channels=64),
+            dilations=(6, 12, 18),
+            low_level=dict(in_channels=64, channels=48),
         ),
     ),
-    tasks=dict(seg=_values, depth=_values, normal=_values),
+    tasks=dict(
+        seg=dict(_values, decode_head=dict(_head, loss_decode=dict(label_smoothing=0.0))),
+        depth=dict(_values, decode_head=dict(head=_head)),
+        normal=dict(_values, decode_head=dict(head=_head)),
+    ),
 )
-del _values
+del _values, _head
 # The single-task networks of Table G, in percent where higher is better, else in metres or degrees.
 # Replace them by your own. AMTL reads the accuracies, acc_mtl and delta_m all.
 accuracies = {'seg/mIoU': 46.22, 'depth/delta1': 83.0, 'normal/11.25': 37.3}

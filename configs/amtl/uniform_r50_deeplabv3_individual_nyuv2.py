@@ -2,7 +2,7 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/schedules/joint_adam_cosine_100e.py',
-    '../_base_/datasets/nyuv2_40.py',
+    '../_base_/datasets/nyuv2_40_amtl.py',
     '../_base_/models/deeplab_v3_individual.py',
 ]
 tasks = ['seg', 'depth', 'normal']

@@ -24,7 +24,8 @@ model = dict(
         init_cfg=None,
     ),
     tasks=dict(
-        seg=dict(decode_head=dict(head, num_classes=13)),
+        # Over all pixels, of which a drawn scene has a label: as docs/experiments has it.
+        seg=dict(decode_head=dict(head, num_classes=13, loss_decode=dict(avg_non_ignore=False))),
         depth=dict(decode_head=dict(head=head)),
         disparity=dict(decode_head=dict(head=head)),
         normal=dict(decode_head=dict(head=head)),

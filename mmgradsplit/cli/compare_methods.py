@@ -36,6 +36,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='the accuracy in percent of each task, for methods that follow it, such as amtl '
         "(default: the config's accuracies, else what delta_m is made of, where higher is better)",
     )
+    parser.add_argument(
+        '--select',
+        choices=['last', 'best'],
+        default='last',
+        help='of each training, the metrics at its end, or those of the epoch with the best '
+        'acc_mtl (default: last)',
+    )
+    parser.add_argument(
+        '--lrs',
+        nargs='+',
+        type=float,
+        metavar='LR',
+        help='learning rates to train every network with; the one with the best mean acc_mtl '
+        "counts (default: the config's)",
+    )
+    parser.add_argument(
+        '--trim',
+        type=int,
+        default=0,
+        metavar='N',
+        help='leave the N best and the N worst seeds, by acc_mtl, out of the means (default: 0)',
+    )
     add_many_trainings(parser, repeat=3)
     add_cfg_options(parser)
 

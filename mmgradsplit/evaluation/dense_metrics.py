@@ -1,5 +1,6 @@
 """Errors of predicted depth, disparity and surface normals."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -31,7 +32,10 @@ class DepthErrorMetric(BaseMetric):
         field: Annotation in the data sample, NaN where there is none; ``gt_NAME`` is compared with
             ``pred_NAME``, both ``[1 x H x W]``.
         min_value: Annotations of at most this value are left out; ratios need positive ones.
-        max_value: Annotations beyond it are left out.
+        max_value: Annotations of at least this value are left out.
+        clamp: Whether predictions are clamped to these two values first, as AMTL's code does with
+            0.001 and 10 metres; one that is not finite counts as the nearer of them, NaN as the
+            lower one.
         collect_device: As for mmengine's metrics.
         prefix: As for mmengine's metrics.
     """
@@ -43,6 +47,7 @@ class DepthErrorMetric(BaseMetric):
         field: str = 'gt_depth_map',
         min_value: float = 0.0,
         max_value: float = float('inf'),
+        clamp: bool = False,
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
@@ -50,13 +55,21 @@ class DepthErrorMetric(BaseMetric):
         self.field = field
         self.min_value = min_value
         self.max_value = float(max_value)
+        self.clamp = clamp
+        if clamp and not 0 < self.min_value < self.max_value < math.inf:
+            raise ValueError(
+                f'DepthErrorMetric: clamp=True needs 0 < min_value < max_value, both finite, got '
+                f'{min_value} and {max_value}'
+            )
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add up the errors of each image."""
         for sample in data_samples:
             target, value = _pair(sample, self.field)
-            measured = (target > self.min_value) & (target <= self.max_value)
+            measured = (target > self.min_value) & (target < self.max_value)
             target, value = target[measured].double(), value[measured].double()
+            if self.clamp:
+                value = value.nan_to_num(self.min_value).clamp(self.min_value, self.max_value)
             positive = value.clamp(min=SMALLEST)
             ratio = torch.maximum(positive / target, target / positive)
             error = (value - target).abs()
@@ -89,14 +102,18 @@ class DepthErrorMetric(BaseMetric):
 
 @METRICS.register_module()
 class NormalErrorMetric(BaseMetric):
-    """Angles between predicted and true surface normals over all annotated pixels, in degrees.
+    """Angles between predicted and true surface normals, in degrees.
 
-    ``mean``, ``median`` (to 0.01 degrees), ``rmse``, and, in percent, the shares ``11.25``,
-    ``22.5`` and ``30`` of pixels whose angle is below as many degrees.
+    ``mean``, ``median`` (of all pixels to 0.01 degrees), ``rmse``, and, in percent, the shares
+    ``11.25``, ``22.5`` and ``30`` of pixels whose angle is below as many degrees.
 
     Args:
         field: Annotation in the data sample, NaN where there is none; ``gt_NAME`` is compared with
             ``pred_NAME``, both ``[3 x H x W]``, of any length.
+        average: ``'pixel'``: over all annotated pixels of all images; or ``'image'``: over those of
+            each image, and the mean of the results over the images that have any, as AMTL's code
+            does it. Of an even number of pixels the median of an image is the lower one of the two
+            in the middle, as there.
         collect_device: As for mmengine's metrics.
         prefix: As for mmengine's metrics.
     """
@@ -111,11 +128,16 @@ class NormalErrorMetric(BaseMetric):
     def __init__(
         self,
         field: str = 'gt_normal_map',
+        average: str = 'pixel',
         collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        self.field = field
+        if average not in ('pixel', 'image'):
+            raise ValueError(
+                f"NormalErrorMetric: average must be 'pixel' or 'image', got {average!r}"
+            )
+        self.field, self.average = field, average
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Add up the angles of each image, and count them by size."""
@@ -129,26 +151,36 @@ class NormalErrorMetric(BaseMetric):
                     torch.linalg.cross(value, target, dim=0).norm(dim=0), (value * target).sum(0)
                 )
             )
-            counts = torch.histc(angle, BINS, 0, 180)
             within = [(angle < limit).sum() for limit in ANGLES]
-            sums = [angle.sum(), angle.square().sum(), *within]
-            self.results.append((np.array([len(angle), *map(float, sums)]), counts.numpy()))
+            sums = np.array([len(angle), angle.sum(), angle.square().sum(), *within], dtype=float)
+            if self.average == 'pixel':
+                self.results.append((sums, torch.histc(angle, BINS, 0, 180).numpy()))
+            elif len(angle):
+                self.results.append((sums, float(angle.median())))
 
-    def compute_metrics(self, results: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, float]:
-        """Angles over all pixels.
+    def compute_metrics(self, results: list[tuple[np.ndarray, Any]]) -> dict[str, float]:
+        """Angles over all pixels, or their mean over the images.
 
         Raises:
             ValueError: If no pixel is annotated.
         """
-        number, *sums = np.sum([of for of, _ in results], axis=0)
-        _check_number(number, self.field)
-        mean, square, *shares = (float(total / number) for total in sums)
-        cumulative = np.cumsum(np.sum([counts for _, counts in results], axis=0))
-        middle = int(np.searchsorted(cumulative, number / 2))
+        sums = np.array([of for of, _ in results]).reshape(-1, 3 + len(ANGLES))
+        _check_number(sums[:, 0].sum(), self.field)
+        if self.average == 'image':
+            means = sums[:, 1:] / sums[:, :1]
+            means[:, 1] **= 0.5
+            mean, rmse, *shares = means.mean(0).tolist()
+            median = float(np.mean([of for _, of in results]))
+        else:
+            number, *totals = sums.sum(0)
+            mean, square, *shares = (float(total / number) for total in totals)
+            rmse = square**0.5
+            cumulative = np.cumsum(np.sum([counts for _, counts in results], axis=0))
+            median = (int(np.searchsorted(cumulative, number / 2)) + 0.5) * 180 / BINS
         return dict(
             mean=mean,
-            median=(middle + 0.5) * 180 / BINS,
-            rmse=square**0.5,
+            median=median,
+            rmse=rmse,
             **{f'{limit:g}': 100 * share for limit, share in zip(ANGLES, shares, strict=True)},
         )
 

@@ -1,4 +1,4 @@
-"""Evaluates all tasks at once; sums them up as acc_mtl and delta_m."""
+"""Evaluates all tasks at once; sums them up as acc_mtl, delta_m and delta_raw."""
 
 import logging
 import math
@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 
-from mmgradsplit.functional import acc_mtl, by_task, delta_m
+from mmgradsplit.functional import acc_mtl, by_task, delta_m, delta_raw
 from mmgradsplit.registry import EVALUATOR
 from mmgradsplit.utils import ConfigError, at_key
 
@@ -25,9 +25,9 @@ class MultiTaskEvaluator(Evaluator):
         sizes: Number of samples of each task's data set.
         references: Single-task value of one metric of each task, or of several, by the metric's
             full name, such as ``{'pose/PCK': 88.2}``; where lower is better,
-            ``{'depth/rmse': dict(value=0.6, lower_is_better=True)}``. With it, ``delta_m`` and
-            ``acc_mtl`` of these metrics are among the metrics. Of several metrics of a task, the
-            first is its main one.
+            ``{'depth/rmse': dict(value=0.6, lower_is_better=True)}``. With it, ``delta_m``,
+            ``delta_raw`` (STA's ``Delta_MTL``) and ``acc_mtl`` of these are among the metrics. Of
+            several metrics of a task, the first is its main one.
         key: Config key of the evaluators, for messages.
 
     Attributes:
@@ -83,7 +83,7 @@ class MultiTaskEvaluator(Evaluator):
 
         Returns:
             Metrics by ``task/metric``, and where references are given ``acc_mtl`` (NaN where it is
-            not defined) and ``delta_m`` in percent.
+            not defined), ``delta_m`` in percent, and ``delta_raw``.
 
         Raises:
             ConfigError: If a reference names a metric that the task's evaluator does not give.
@@ -102,6 +102,7 @@ class MultiTaskEvaluator(Evaluator):
             named = {name: metrics[name] for name in self.references}
             metrics['acc_mtl'] = acc_mtl(named, self.lower_is_better)
             metrics['delta_m'] = delta_m(named, self.references, self.lower_is_better)
+            metrics['delta_raw'] = delta_raw(named, self.references, self.lower_is_better)
         self.measured.update(metrics)
         return metrics
 

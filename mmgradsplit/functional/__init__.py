@@ -4,7 +4,7 @@ from .acc_mtl import acc_mtl
 from .achievement import amtl_weights, dtp_weights
 from .agreement import Agreement, relation_agreement
 from .allocation import allocations
-from .delta_m import by_task, delta_m
+from .delta_m import by_task, delta_m, delta_raw
 from .filter_groups import Span, filter_groups, spans
 from .gradients import conflict_frequency, cosine_matrix, loss_change
 from .layers import weighted_layers
@@ -34,6 +34,7 @@ __all__ = [
     'conflict_frequency',
     'cosine_matrix',
     'delta_m',
+    'delta_raw',
     'derive_seed',
     'dtp_weights',
     'filter_groups',

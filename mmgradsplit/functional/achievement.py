@@ -23,14 +23,14 @@ def amtl_weights(accuracies: Tensor, potentials: Tensor, focus: float = 2.0) -> 
     return torch.softmax((1 - accuracies / potentials).abs() ** focus, dim=0)
 
 
-def dtp_weights(accuracies: Tensor, focus: float = 2.0) -> Tensor:
+def dtp_weights(accuracies: Tensor, focus: float = 0.5) -> Tensor:
     """Weights of Dynamic Task Prioritization (DTP): ``w_t = -(1 - a_t) ** focus * log(a_t)``.
 
     An accuracy below 0.01 percent counts as 0.01 percent, so that the weights stay finite.
 
     Args:
         accuracies: shape [T], the tasks' accuracies ``a_t`` as shares, from 0 to 1.
-        focus: Focusing factor ``gamma``.
+        focus: Focusing factor ``gamma``; AMTL's code recommends 0.5.
 
     Returns:
         shape [T], weights from 0 (a task at accuracy 1) up; they add up to nothing in particular.

@@ -9,7 +9,7 @@ from .heads import (
     RegressionHead,
     ReIDHead,
 )
-from .losses import BatchHardTripletLoss
+from .losses import BatchHardTripletLoss, SmoothCrossEntropyLoss
 from .multi_task_model import MultiTaskModel
 from .necks import ASPPNeck, BiFPN
 from .pretrained import FittingPretrainedInit
@@ -44,6 +44,7 @@ __all__ = [
     'SegNetEncoder',
     'SegNetHead',
     'SharedBackbone',
+    'SmoothCrossEntropyLoss',
     'TaskLosses',
     'TaskNorm',
 ]

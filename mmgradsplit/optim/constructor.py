@@ -88,6 +88,7 @@ class MultiTaskOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         """The weighting, on the model's device and in its precision, but not below single."""
         weighting = build_weighting(self.weighting, list(model.tasks), model.loss_weights)
         weighting.link(model.backbone)
+        weighting.network_lr = self.optimizer_cfg.get('lr')
         param = next(model.parameters())
         return weighting.to(param.device, torch.promote_types(param.dtype, torch.float32))
 

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import permutations
 from pathlib import Path
 from statistics import mean
@@ -12,12 +11,13 @@ from typing import Any
 from mmengine.config import Config
 from rich.markup import escape
 
-from mmgradsplit.functional import acc_mtl, delta_m
 from mmgradsplit.utils import write_json
-from mmgradsplit.utils.tables import TextTable, mean_of, spread_of
+from mmgradsplit.utils.tables import TextTable
 from mmgradsplit.visualization import draw_comparison, save_figure
 
+from .comparison_choice import LAST, Choice, of_task
 from .comparison_plan import Plan, make_plan
+from .comparison_row import DIVERGED, MethodRow
 from .measured import provenance
 from .rows import ACC, DELTA, spread_table
 from .study import Study
@@ -27,7 +27,7 @@ FILE, TABLE, PICTURE = 'comparison.json', 'comparison.md', 'comparison.png'
 # Of the single-task networks, as the methods were given them.
 REFERENCES = 'references.json'
 SINGLE = 'single-task'
-DIVERGED, FAILED, LEFT_OUT = 'diverged', 'failed', 'left out'
+FAILED, LEFT_OUT = 'failed', 'left out'
 SPREAD = 'Mean ± standard deviation (n − 1) over the seeds; delta_m in percent.'
 
 
@@ -39,6 +39,9 @@ def compare_methods(
     metrics: Sequence[str] | None = None,
     accuracies: Sequence[str] | None = None,
     repeat: int = 3,
+    select: str = LAST,
+    lrs: Sequence[float] | None = None,
+    trim: int = 0,
     **options: Any,
 ) -> Path:
     """Compare multi-task optimisation methods on a config, joint or round-robin, over seeds.
@@ -63,6 +66,12 @@ def compare_methods(
             the config names, else the first of each task in ``metrics`` of which a higher value is
             better.
         repeat: Number of seeds, from ``randomness.seed`` of the config on (0 if it has none).
+        select: ``'last'``: the metrics at the end of a training; ``'best'``: those of the epoch
+            with the best ``acc_mtl``, with a validation after every epoch.
+        lrs: Learning rates to train each network with; the one with the best mean ``acc_mtl``
+            counts, of a method as of a single task. By default, the config's own.
+        trim: How many of the best and of the worst seeds, by ``acc_mtl``, are left out of the
+            means; with 1 and ten seeds, those of AMTL's supplement, A.2.
         **options: ``gpus``, ``processes``, ``amp``, ``cfg_options`` and ``console``, see
             :class:`~mmgradsplit.studies.study.Study`.
 
@@ -76,7 +85,8 @@ def compare_methods(
         RuntimeError: If trainings failed, after all others have been finished.
     """
     study = Study(out, repeat, **options)
-    plan = make_plan(study, study.prepare(config), methods, metrics, accuracies)
+    choice = Choice(select, tuple(lrs or ()), trim)
+    plan = make_plan(study, study.prepare(config), methods, metrics, accuracies, choice)
     root, alone = study.root, plan.singles()
     with study.owned(plan.contents()):
         together, left_out = plan.of_methods(dict.fromkeys(plan.accuracies, 100.0))
@@ -85,13 +95,27 @@ def compare_methods(
         failed = study.attempt(alone, others=together)
         study.raise_failed(_not_diverged(failed), len(alone))
         measured = _measured(alone, failed, root)
-        single_task = _means(measured, [*plan.metrics, *plan.accuracies], root)
+        chosen = {
+            task: choice.best(task, measured, of_task(task, plan.metrics), plan.lower)
+            for task in plan.tasks
+        }
+        single_task = _means(plan, {task: measured[of] for task, of in chosen.items()}, root)
         fixed = _fix(root, {name: single_task[name] for name in plan.accuracies})
         together, _ = plan.of_methods(fixed)
         failed = study.attempt(together, others=alone)
         measured |= _measured(together, failed, root)
-        rows = _rows(plan, single_task, measured, failed, left_out)
-        _find_alike(rows, [training for training in together if training not in failed], root)
+        for name in (name for name in plan.methods if name not in left_out):
+            chosen[name] = choice.best(name, measured, plan.metrics, plan.lower)
+        counted = {name: measured[of] for name, of in chosen.items()}
+        rates = {name: choice.variants(name)[of] for name, of in chosen.items()}
+        rows = _rows(plan, single_task, counted, _of_chosen(failed, chosen), left_out)
+        _find_alike(rows, [each for each in together if each not in failed], chosen, root)
+        said = [
+            SPREAD,
+            *choice.sentences(
+                {name: rates[name] for name in (*plan.tasks, *plan.methods) if name in rates}
+            ),
+        ]
         content = dict(
             metrics={
                 name: dict(single_task=single_task[name], lower_is_better=name in plan.lower)
@@ -104,111 +128,50 @@ def compare_methods(
             left_out=left_out,
             runs={name: {s: _finite(of) for s, of in by.items()} for name, by in measured.items()},
             references=fixed or None,
+            choice=dict(select=select, lrs=list(choice.lrs), trim=trim, chosen=rates),
             provenance=provenance(plan.cfg, plan.contents(), plan.seeds, ['torchjd']),
         )
         columns = [*plan.metrics, ACC, DELTA]
         headings = {name: f'{name} {"↓" if name in plan.lower else "↑"}' for name in columns}
         table = spread_table('method', rows, headings)
-        _write(root, rows, content, table)
+        _write(root, rows, content, table, said)
     table.show(study.console)
     path = root / FILE
-    places = f'{SPREAD}\nComparison: {path}\nPicture: {root / PICTURE}'
-    study.console.print(places, soft_wrap=True, markup=False)
+    text = '\n'.join([*said, f'Comparison: {path}', f'Picture: {root / PICTURE}'])
+    study.console.print(text, soft_wrap=True, markup=False)
     study.raise_failed(_not_diverged(failed), len(together))
     return path
-
-
-@dataclass
-class MethodRow:
-    """What was measured of one method.
-
-    Attributes:
-        name: The method.
-        seeds: The seeds it was to be trained with.
-        metrics: The metrics of the trainings that came to an end with finite ones, by seed.
-        problems: What became of the others, by seed: ``'diverged'``, ``'failed'``, …
-        alike: Seeds with which another method ends in the same weights, by its name.
-    """
-
-    name: str
-    seeds: Sequence[int]
-    metrics: dict[int, dict[str, float]] = field(default_factory=dict)
-    problems: dict[int, str] = field(default_factory=dict)
-    alike: dict[str, list[int]] = field(default_factory=dict)
-
-    def add(
-        self,
-        seed: int,
-        metrics: Mapping[str, float],
-        single_task: Mapping[str, float],
-        lower: Collection[str],
-    ) -> None:
-        """Add the metrics of a seed with their sums, ``acc_mtl`` and ``delta_m``.
-
-        Args:
-            seed: The seed.
-            metrics: All metrics of the training.
-            single_task: What ``delta_m`` is relative to, by the metric's name.
-            lower: Names of the metrics of which a lower value is better.
-        """
-        named = {name: metrics.get(name, math.nan) for name in single_task}
-        if not all(map(math.isfinite, named.values())):
-            self.problems[seed] = DIVERGED
-            return
-        try:
-            sums = {ACC: acc_mtl(named, lower), DELTA: delta_m(named, single_task, lower)}
-        except ArithmeticError:  # a value beyond all
-            self.problems[seed] = DIVERGED
-            return
-        self.metrics[seed] = {**metrics, **sums}
-
-    @property
-    def number(self) -> int:
-        """Number of the seeds that count."""
-        return len(self.metrics)
-
-    @property
-    def state(self) -> str:
-        """What is wrong, in words; nothing where all is well."""
-        found: dict[str, list[int]] = {}
-        for seed, kind in self.problems.items():
-            found.setdefault(kind, []).append(seed)
-        found |= {f'same weights as {name}': seeds for name, seeds in self.alike.items()}
-        return ', '.join(
-            kind if len(seeds) == len(self.seeds) else f'{kind}: seed {" ".join(map(str, seeds))}'
-            for kind, seeds in found.items()
-        )
-
-    def values(self, column: str) -> list[float]:
-        """The values of a metric, one a seed that has it."""
-        return [metrics[column] for metrics in self.metrics.values() if column in metrics]
-
-    def summary(self) -> dict[str, dict[str, float | None]]:
-        """Mean and standard deviation (with n - 1) of each metric, None where there is none."""
-        columns = dict.fromkeys(name for metrics in self.metrics.values() for name in metrics)
-        found = {name: list(filter(math.isfinite, self.values(name))) for name in columns}
-        return {
-            name: dict(mean=mean_of(of), std=spread_of(of) if len(of) > 1 else None)
-            for name, of in found.items()
-            if of
-        }
 
 
 def _not_diverged(failed: Mapping[Training, Failure]) -> dict[Training, Failure]:
     return {training: failure for training, failure in failed.items() if not failure.diverged}
 
 
-def _find_alike(rows: Sequence[MethodRow], trainings: Sequence[Training], root: Path) -> None:
+def _find_alike(
+    rows: Sequence[MethodRow],
+    trainings: Sequence[Training],
+    chosen: Mapping[str, str],
+    root: Path,
+) -> None:
     """Note which methods end in weights that are equal bit for bit: they trained alike."""
     by_name = {row.name: row for row in rows}
+    names = {of: name for name, of in chosen.items()}
     groups: dict[tuple[int, str], list[str]] = {}
     for training in trainings:
         weights = training.weights(root)
-        if weights is not None:
-            groups.setdefault((training.seed, weights), []).append(training.name)
-    for (seed, _), names in groups.items():
-        for one, other in permutations(names, 2):
+        if weights is not None and training.name in names:
+            groups.setdefault((training.seed, weights), []).append(names[training.name])
+    for (seed, _), alike in groups.items():
+        for one, other in permutations(alike, 2):
             by_name[one].alike.setdefault(other, []).append(seed)
+
+
+def _of_chosen(
+    failed: Mapping[Training, Failure], chosen: Mapping[str, str]
+) -> dict[tuple[str, int], Failure]:
+    """The failures of the trainings that count, by network and seed."""
+    names = {of: name for name, of in chosen.items()}
+    return {(names[t.name], t.seed): of for t, of in failed.items() if t.name in names}
 
 
 def _measured(
@@ -227,13 +190,16 @@ def _measured(
 
 
 def _means(
-    alone: Mapping[str, Mapping[int, Mapping[str, float]]], names: Sequence[str], root: Path
+    plan: Plan, alone: Mapping[str, Mapping[int, Mapping[str, float]]], root: Path
 ) -> dict[str, float]:
     """Mean over the seeds of each metric of the single-task networks that did not diverge."""
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[float]] = {name: [] for name in (*plan.metrics, *plan.accuracies)}
     for name, values in found.items():
         task = name.partition('/')[0]
-        for seed, metrics in alone[task].items():
+        own = of_task(task, plan.metrics)
+        scored = {s: {n: of.get(n, math.nan) for n in own} for s, of in alone[task].items()}
+        for seed in plan.choice.kept(scored, plan.lower):
+            metrics = alone[task][seed]
             if metrics and name not in metrics:
                 raise ValueError(
                     f"'{name}' is not measured in {task}, seed {seed}; its metrics are "
@@ -267,20 +233,21 @@ def _rows(
     plan: Plan,
     single_task: Mapping[str, float],
     measured: Mapping[str, Mapping[int, Mapping[str, float]]],
-    failed: Mapping[Training, Failure],
+    failed: Mapping[tuple[str, int], Failure],
     left_out: Mapping[str, str],
 ) -> list[MethodRow]:
     """A row of the single-task networks of all tasks together, and one a method."""
     reference = {name: single_task[name] for name in plan.metrics}
-    rows = {name: MethodRow(name, plan.seeds) for name in (SINGLE, *plan.methods)}
+    names = (SINGLE, *plan.methods)
+    rows = {name: MethodRow(name, plan.seeds, choice=plan.choice) for name in names}
     for seed in plan.seeds:
         alone = {k: v for task in plan.tasks for k, v in measured[task][seed].items()}
         rows[SINGLE].add(seed, alone, reference, plan.lower)
         for name in measured.keys() - plan.tasks:
             if measured[name][seed]:
                 rows[name].add(seed, measured[name][seed], reference, plan.lower)
-    for training, failure in failed.items():
-        rows[training.name].problems[training.seed] = DIVERGED if failure.diverged else FAILED
+    for (name, seed), failure in failed.items():
+        rows[name].problems[seed] = DIVERGED if failure.diverged else FAILED
     for name in left_out:
         rows[name].problems = dict.fromkeys(plan.seeds, LEFT_OUT)
     return list(rows.values())
@@ -292,7 +259,11 @@ def _finite(metrics: Mapping[str, float]) -> dict[str, float | None] | None:
 
 
 def _write(
-    root: Path, rows: Sequence[MethodRow], content: Mapping[str, Any], table: TextTable
+    root: Path,
+    rows: Sequence[MethodRow],
+    content: Mapping[str, Any],
+    table: TextTable,
+    said: Sequence[str],
 ) -> None:
     """Write numbers, picture and table."""
     write_json(root / FILE, content)
@@ -300,5 +271,5 @@ def _write(
     save_figure(draw_comparison({r.name: r.values(DELTA) for r in rows}, notes), root / PICTURE)
     reasons = [f'{name} is left out: {why}' for name, why in content['left_out'].items()]
     picture = f'![delta_m of the methods]({PICTURE})'
-    text = '\n\n'.join([table.markdown(), SPREAD, *reasons, picture])
+    text = '\n\n'.join([table.markdown(), *said, *reasons, picture])
     (root / TABLE).write_text(text + '\n', encoding='utf-8')

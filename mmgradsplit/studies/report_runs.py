@@ -15,7 +15,7 @@ from mmgradsplit.apis.checkpoints import numbered_checkpoints
 from mmgradsplit.functional import by_task
 
 from .measured import references_of
-from .rows import ACC, DELTA, FINISHED
+from .rows import FINISHED, SUMS
 from .run_config import read_config
 
 LOGS = '*/vis_data/scalars.json'
@@ -74,7 +74,7 @@ class Run:
     @property
     def main_metrics(self) -> list[str]:
         """The metrics of each task that the references name, else the task's first in the log."""
-        measured = by_task(name for name in self.metrics if name not in (ACC, DELTA))
+        measured = by_task(name for name in self.metrics if name not in SUMS)
         main = {task: names[:1] for task, names in measured.items()} | by_task(self.references)
         order = list(self.cfg.model.get('order') or ())
         return sorted(

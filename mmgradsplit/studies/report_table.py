@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mmgradsplit.functional import acc_mtl, delta_m
+from mmgradsplit.functional import acc_mtl, delta_m, delta_raw
 from mmgradsplit.utils.tables import TextTable, mean_of, spread_of
 
 from .report_runs import Run, printable, task_of
-from .rows import ACC, DELTA, FINISHED, SECONDS, spread_table
+from .rows import ACC, DELTA, FINISHED, RAW, SECONDS, SUMS, spread_table
 
 
 @dataclass
@@ -80,11 +80,11 @@ def group(runs: Sequence[Run]) -> list[RunRow]:
 
 
 def sum_up(run: Run, references: Mapping[str, float], lower_is_better: Iterable[str]) -> None:
-    """Set a run's ``acc_mtl`` and ``delta_m`` by other references than its config's.
+    """Set a run's ``acc_mtl``, ``delta_m`` and ``delta_raw`` by other references than its config's.
 
     They are left out where a task has no reference, or its metric is not there.
     """
-    for name in (ACC, DELTA):
+    for name in SUMS:
         run.metrics.pop(name, None)
     tasks = {task_of(name) for name in run.main_metrics}
     own = {name: value for name, value in references.items() if task_of(name) in tasks}
@@ -92,6 +92,7 @@ def sum_up(run: Run, references: Mapping[str, float], lower_is_better: Iterable[
     if {task_of(name) for name in own} == tasks and all(map(math.isfinite, measured.values())):
         run.metrics[ACC] = acc_mtl(measured, lower_is_better)
         run.metrics[DELTA] = delta_m(measured, own, lower_is_better)
+        run.metrics[RAW] = delta_raw(measured, own, lower_is_better)
 
 
 def columns_of(rows: Sequence[RunRow], every: bool = False) -> list[str]:
@@ -99,9 +100,10 @@ def columns_of(rows: Sequence[RunRow], every: bool = False) -> list[str]:
     names: dict[str, None] = {}
     for run in (run for row in rows for run in row.runs):
         names.update(dict.fromkeys(run.metrics if every else run.main_metrics))
-    last = [ACC, DELTA, *(name for row in rows for name in row.extra), SECONDS]
+    last = [*SUMS, *(name for row in rows for name in row.extra), SECONDS]
     names = {name: None for name in names if name not in last} | dict.fromkeys(last)
-    return [name for name in names if any(row.values(name) for row in rows)]
+    hidden = () if every else (RAW,)
+    return [n for n in names if n not in hidden and any(row.values(n) for row in rows)]
 
 
 def build_table(rows: Sequence[RunRow]) -> TextTable:

@@ -6,7 +6,7 @@ from typing import Protocol
 from mmgradsplit.utils.tables import TextTable, mean_and_spread
 
 # What sums up the metrics of all tasks.
-ACC, DELTA = 'acc_mtl', 'delta_m'
+ACC, DELTA, RAW = SUMS = ('acc_mtl', 'delta_m', 'delta_raw')
 SECONDS = 'time (s)'
 DECIMALS = {ACC: 4, SECONDS: 3}
 FINISHED = 'finished'

@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from mmgradsplit.apis.train import train
 from mmgradsplit.utils import fingerprint, write_json
 
+from .comparison_choice import BEST
 from .trainings import CONFIG, FAILURE, RESULT
 
 
@@ -39,7 +40,13 @@ def run(folder: Path) -> None:
 
 
 def _metrics(runner: Runner) -> dict[str, Any]:
-    """Those of the validation at the end of the training; of one more, where there was none."""
+    """Those of the validation at the end of the training; of one more, where there was none.
+
+    Where the config says ``select='best'``, those of the best checkpoint, if there is any.
+    """
+    if runner.cfg.get('select') == BEST and 'best_ckpt' in runner.message_hub.runtime_info:
+        runner.load_checkpoint(runner.message_hub.get_info('best_ckpt'))
+        return runner.val_loop.run()
     iteration, metrics = getattr(runner.train_loop, 'metrics', None) or (None, {})
     return metrics if iteration == runner.iter else runner.val_loop.run()
 

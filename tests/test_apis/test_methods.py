@@ -85,7 +85,7 @@ def test_values() -> None:
     aggregated: dict[str, Any] = dict(type='AggregatorOptimWrapper')
     weighted: dict[str, Any] = dict(type='MultiTaskOptimWrapper')
     split: dict[str, Any] = dict(type='GradSplitOptimWrapper')
-    uw, imtl_g = dict(type='torchjd.UW'), dict(type='torchjd.IMTLG')
+    uw, imtl_g = dict(type='torchjd.UW', start=-0.5), dict(type='torchjd.IMTLG')
     pcgrad = dict(type='torchjd.PCGrad')
     ista = dict(allocator=dict(type='mmgradsplit.ISTA'))
     wrappers = dict(
@@ -94,17 +94,32 @@ def test_values() -> None:
         stch=dict(weighted, weighting=dict(type='torchjd.STCH', mu=1.0)),
         gradnorm=dict(weighted, weighting=dict(type='GradNormWeighting')),
         amtl_arithmetic=dict(weighted, weighting=dict(type='AMTLWeighting', form='arithmetic')),
-        mgda_ub=dict(aggregated, aggregator=dict(type='torchjd.MGDA'), on='features'),
+        gradnorm_sgd=dict(
+            weighted, weighting=dict(type='GradNormWeighting', lr=None, momentum=0.1)
+        ),
+        mgda_ub=dict(
+            aggregated, aggregator=dict(type='torchjd.MGDA'), on='features', heads='weighted'
+        ),
+        mgda_normalised=dict(
+            aggregated, aggregator=dict(type='torchjd.MGDA'), on='backbone', heads='weighted',
+            normalise='loss+',
+        ),
         pcgrad=dict(aggregated, aggregator=pcgrad, on='backbone'),
-        pcgrad_last_layer=dict(aggregated, aggregator=pcgrad, on='last_layer'),
+        pcgrad_last_layer=dict(aggregated, aggregator=pcgrad, on=['*layer4']),
+        pcgrad_mean=dict(aggregated, aggregator=pcgrad, on='backbone', mean=True),
         pcgrad_uw=dict(aggregated, aggregator=pcgrad, on='backbone', weighting=uw),
         cagrad=dict(aggregated, aggregator=dict(type='torchjd.CAGrad', c=0.5), on='backbone'),
         imtl=dict(
-            aggregated, aggregator=imtl_g, on='features', weighting=dict(type='torchjd.IMTLL')
+            aggregated, aggregator=imtl_g, on='last_layer', whole_loss=True, heads='own',
+            weighting=dict(type='torchjd.IMTLL'),
         ),
         cosreg=dict(type='CosRegOptimWrapper', weight=1.0),
         dropgrad=dict(
             split, relations='all', modules=['*layer4'], optimizers='shared', drop_grad=0.5
+        ),
+        multihead_gradnorm=dict(
+            split, relations='all', modules=[], optimizers='separate', update='step',
+            weighting=dict(type='GradNormWeighting', layer=['*layer4'], normalise='own'),
         ),
         multihead=dict(
             split, relations='all', modules=[], optimizers='separate', update='step'
@@ -317,11 +332,16 @@ def test_an_update(name: str) -> None:
     """Each is built for a network, and makes a finite update of its backbone."""
     cfg = config()
     use_method(cfg, name)
+    wrapper = cfg.optim_wrapper
+    if wrapper.get('on') == ['*layer4']:
+        wrapper.on = ['conv']  # of this network
+    if wrapper.get('weighting', {}).get('layer'):
+        wrapper.weighting.layer = ['conv']
     cfg = prepare(cfg, 'unused')
     init_default_scope('mmgradsplit')
     ALLOCATORS.build(cfg.train_cfg.get('allocator', dict(type='FullTask'))).check(TASKS)
     model: Any = MODELS.build(cfg.model)
-    wrapper: Any = build_optim_wrapper(model, cfg.optim_wrapper)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     before = [param.detach().clone() for param in model.backbone.parameters()]
     wrapper.begin_training(model, 0, 1, 1, False)
     steps = [[task] for task in TASKS] if wrapper.by_task else [[*TASKS]]

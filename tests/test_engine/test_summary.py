@@ -169,7 +169,7 @@ def cells(text: str) -> list[list[str]]:
 
 
 def test_the_main_metric_comes_first_and_the_sums_last() -> None:
-    trained = {'a/x': 1.0, 'delta_m': 12.0, 'a/y': 60.0, 'b/z/top1': 30.0}
+    trained = {'a/x': 1.0, 'delta_m': 12.0, 'delta_raw': 5.0, 'a/y': 60.0, 'b/z/top1': 30.0}
     baseline = {'b/z/top1': 20.0, 'a/y': 55.0, 'delta_m': 99.0}
     references = {'a/y': 50.0, 'b/z/top1': 20.0}
     columns = {'trained': trained, 'multi-head baseline': baseline}

@@ -122,3 +122,44 @@ def test_errors(metric: BaseMetric, name: str, channels: int) -> None:
         evaluate(metric, name, [(nothing, torch.ones(channels, 2, 2))])
     with pytest.raises(ValueError, match=rf'pred_{name} has the shape .* but gt_{name}'):
         evaluate(metric, name, [(nothing, torch.ones(channels, 2, 3))])
+
+
+def test_depth_as_amtls_code_counts_it() -> None:
+    """Annotations from 1 mm to 10 m; predictions are clamped to it, and NaN counts as 1 mm."""
+    targets = [0.0005, 0.5, 2.0, 9.0, 10.0, 12.0, 4.0, 3.0]
+    values = [1.0, -3.0, 2.2, 30.0, 10.0, 12.0, math.nan, math.inf]
+    pairs = [(torch.tensor([[targets]]), torch.tensor([[values]]))]
+    metric = DepthErrorMetric(min_value=0.001, max_value=10.0, clamp=True)
+    found = evaluate(metric, 'depth_map', pairs)
+    counted = [(0.5, 0.001), (2.0, 2.2), (9.0, 10.0), (4.0, 0.001), (3.0, 10.0)]
+    errors = [abs(value - target) for target, value in counted]
+    ratios = [max(value / target, target / value) for target, value in counted]
+    assert found['rmse'] == pytest.approx(math.sqrt(sum(e * e for e in errors) / 5), rel=1e-6)
+    assert found['abs_rel'] == pytest.approx(
+        sum(e / t for e, (t, _) in zip(errors, counted, strict=True)) / 5, rel=1e-6
+    )
+    assert found['delta1'] == pytest.approx(100 * sum(r < 1.25 for r in ratios) / 5)
+    with pytest.raises(ValueError, match='clamp=True needs 0 < min_value < max_value'):
+        DepthErrorMetric(clamp=True)
+
+
+def test_normals_by_image() -> None:
+    """Mean, lower median and shares of each image, and their mean over the images with any."""
+    rng = np.random.default_rng(2)
+    # Images that differ, of which one has few annotated pixels, an even number, and one none.
+    angles = [rng.gamma(2, scale, size=(6, 5)) % 180 for scale in (4, 30, 12)]
+    pairs = [rotated(of) for of in angles]
+    pairs[1][0][:, 1:] = torch.nan
+    pairs[1][0][:, :, 4:] = torch.nan
+    pairs[2][0][:] = torch.nan
+    images = [np.sort(angles[0].ravel()), np.sort(angles[1][0, :4])]
+    found = evaluate(NormalErrorMetric(average='image'), 'normal_map', pairs)
+    assert found['mean'] == pytest.approx(np.mean([of.mean() for of in images]))
+    assert found['median'] == pytest.approx(np.mean([of[(len(of) - 1) // 2] for of in images]))
+    for limit in (11.25, 22.5, 30):
+        shares = [(of < limit).mean() for of in images]
+        assert found[f'{limit:g}'] == pytest.approx(100 * np.mean(shares))
+    pooled = evaluate(NormalErrorMetric(), 'normal_map', pairs)
+    assert pooled['mean'] != pytest.approx(found['mean'], rel=0.1)
+    with pytest.raises(ValueError, match="average must be 'pixel' or 'image', got 'batch'"):
+        NormalErrorMetric(average='batch')

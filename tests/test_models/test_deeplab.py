@@ -94,6 +94,36 @@ def test_predictions_have_an_eighth_of_the_image(name: str) -> None:
     assert seen == {(60, 80) if name.startswith('r50') else (15, 20)}
 
 
+def test_small_backbones_are_those_of_amtls_code() -> None:
+    """MobileNetV2's last layer has 1280 channels; ASPP's rates behind stride 32 are 6, 12, 18."""
+    for name, channels in (('mobilenetv2', 1280), ('efficientnetv2s', 256)):
+        cfg = prepare(FOLDER / f'uniform_{name}_deeplabv3plus_nyuv2.py')
+        init_default_scope(cfg.default_scope)
+        model = MODELS.build(cfg.model).to('meta').eval()
+        convs = [m for m in model.backbone.neck.aspp.modules() if isinstance(m, nn.Conv2d)]
+        assert [conv.dilation[0] for conv in convs if conv.kernel_size == (3, 3)] == [6, 12, 18]
+        assert convs[0].in_channels == channels
+        assert model.backbone.neck.low_level.conv.out_channels == 48
+        with torch.no_grad():
+            features = model.backbone.backbone(torch.zeros(1, 3, 480, 640, device='meta'))
+        assert [tuple(of.shape[2:]) for of in features] == [(60, 80), (15, 20)]
+        assert features[-1].shape[1] == channels
+
+
+def test_training_images_are_distorted_as_in_amtls_code(data: Path, tmp_path: Path) -> None:
+    """SSD's photometric distortion with channels swapped, and sharpening by 2, half of the time."""
+    cfg = deeplab_config('uniform_r50_deeplabv3_nyuv2', data, tmp_path)
+    steps = [step['type'] for step in cfg.train_dataloader.dataset.pipeline]
+    assert steps[-3:] == ['mmdet.PhotoMetricDistortion', 'mmpretrain.Sharpness', 'PackDenseInputs']
+    sharpen = cfg.train_dataloader.dataset.pipeline[-2]
+    assert (sharpen.magnitude, sharpen.prob, sharpen.random_negative_prob) == (1.0, 0.5, 0.0)
+    assert cfg.val_evaluator.depth == dict(
+        type='DepthErrorMetric', min_value=0.001, max_value=10.0, clamp=True
+    )
+    assert cfg.val_evaluator.normal == dict(type='NormalErrorMetric', average='image')
+    assert cfg.model.tasks.depth.decode_head.average == 'pixel'
+
+
 ACCURACIES = (0.3989, 0.3986, 0.3989, 0.3986, 0.3581, 0.3877)  # Acc_MTL, as printed
 
 

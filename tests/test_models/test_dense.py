@@ -27,7 +27,7 @@ def in_our_scope() -> None:
     torch.manual_seed(0)
 
 
-def head(classes: int, field: str, loss: dict) -> RegressionHead:
+def head(classes: int, field: str, loss: dict, **options: Any) -> RegressionHead:
     """One 1x1 convolution, so that predictions can be worked out by hand."""
     one = dict(out_channels=1, threshold=0.5) if classes == 1 else {}
     return RegressionHead(
@@ -44,6 +44,7 @@ def head(classes: int, field: str, loss: dict) -> RegressionHead:
             **one,
         ),
         loss,
+        **options,
     )
 
 
@@ -51,6 +52,28 @@ def sample(field: str, data: torch.Tensor, shape: tuple[int, int] | None = None)
     made = SegDataSample(metainfo=dict(img_shape=shape or tuple(data.shape[1:])))
     made.set_data({field: PixelData(data=data)})
     return made
+
+
+def test_the_loss_may_be_the_mean_over_all_measured_pixels() -> None:
+    """As in AMTL's code: an image with more annotated pixels weighs more."""
+    module = head(3, 'gt_normal_map', dict(type='mmdet.L1Loss'), average='pixel').double()
+    features = torch.rand(3, 2, 4, 6, dtype=torch.float64)
+    targets = torch.rand(3, 3, 4, 6, dtype=torch.float64)
+    targets[0, 1, :, 1:] = torch.nan  # one channel is enough
+    targets[2] = torch.nan
+    values = module([features])
+    errors = [
+        abs(float(values[i, c, y, x]) - float(targets[i, c, y, x]))
+        for i, y, x in itertools.product(range(3), range(4), range(6))
+        if not targets[i, :, y, x].isnan().any()
+        for c in range(3)
+    ]
+    assert len(errors) == 3 * (4 + 24)
+    samples = [sample('gt_normal_map', target) for target in targets]
+    loss = module.loss([features], samples, None)['loss_regression']
+    assert loss.item() == pytest.approx(sum(errors) / len(errors), rel=1e-12)
+    with pytest.raises(ValueError, match="average must be 'image' or 'pixel', got 'batch'"):
+        head(1, 'gt_depth_map', dict(type='mmdet.L1Loss'), average='batch')
 
 
 def test_the_loss_is_the_mean_over_measured_pixels_then_images() -> None:

@@ -307,3 +307,25 @@ def test_the_config_trains_on_coco_images(name: str, steps: int, tmp_path: Path)
     seen = {key for line in lines for key in line}
     assert {'loss_rpn_cls', 'loss_cls', 'loss_mask'} <= seen
     assert runner.optim_wrapper.base.inner_count == 2 * steps
+
+
+@pytest.mark.parametrize(
+    ('name', 'steps_an_epoch', 'steps', 'fall'),
+    [
+        # detectron2: 24,000 steps of 8 images and a fall after 18,000; mmdet repeats the 2,975
+        # images of Cityscapes eight times in an epoch. COCO: 90,000 of 16 and 60,000.
+        ('cityscapes', 8 * 2975 / 8, 24000, 18000),
+        ('coco', 117266 / 16, 90000, 60000),
+    ],
+)
+def test_as_many_steps_as_the_baseline(
+    name: str, steps_an_epoch: float, steps: int, fall: int
+) -> None:
+    for prefix, updates, kind in (('', 1, 'STA'), ('ista_', 2, 'ISTA')):
+        cfg = Config.fromfile(ROOT / f'configs/sta/{prefix}mask_rcnn_r50_fpn_1x_{name}.py')
+        assert cfg.train_cfg.allocator.type == f'mmgradsplit.{kind}'
+        taken = cfg.train_cfg.max_epochs * steps_an_epoch * updates
+        assert taken == pytest.approx(steps, rel=0.03)
+        falls = cfg.param_scheduler[1]
+        assert falls.end == cfg.train_cfg.max_epochs
+        assert falls.milestones[0] * steps_an_epoch * updates == pytest.approx(fall, rel=0.03)

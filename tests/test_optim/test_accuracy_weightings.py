@@ -44,7 +44,7 @@ def amtl(accuracies: list[float]) -> list[float]:
 
 
 def dtp(accuracies: list[float]) -> list[float]:
-    return [-((1 - a / 100) ** 2) * math.log(a / 100) for a in accuracies]
+    return [-((1 - a / 100) ** 0.5) * math.log(a / 100) for a in accuracies]
 
 
 def geometric(weights: list[float], x: Any) -> float:

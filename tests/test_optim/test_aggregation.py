@@ -76,19 +76,22 @@ def test_shared_gradient_is_the_aggregate_of_weighted_task_gradients(
 
 
 @pytest.mark.parametrize(
-    'weighting',
+    ('name', 'weighting'),
     [
-        None,
-        dict(type='UniformWeighting', weights=dict(first=3.0)),
-        dict(type='torchjd.UW'),
-        dict(type='torchjd.GeometricMean'),
+        ('Mean', None),
+        ('Mean', dict(type='UniformWeighting', weights=dict(first=3.0))),
+        ('Mean', dict(type='torchjd.GeometricMean')),
+        ('Sum', dict(type='torchjd.UW')),
+        ('Sum', dict(type='torchjd.IMTLL')),
+        ('Sum', dict(type='torchjd.DWA')),
+        ('Sum', dict(type='GradNormWeighting')),
     ],
 )
-def test_mean_trains_as_without_an_aggregator(weighting: dict | None) -> None:
+def test_mean_or_sum_trains_as_without_an_aggregator(name: str, weighting: dict | None) -> None:
     plain, ours = toy(), toy()
     optimizer = dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=0.1)
     options = dict(weighting=weighting, optimizer=optimizer, clip_grad=dict(max_norm=0.5))
-    wrappers = [weighted(plain, **options), wrapper_of(ours, 'Mean', **options)]
+    wrappers = [weighted(plain, **options), wrapper_of(ours, name, **options)]
     for step in range(4):
         for model, wrapper in zip((plain, ours), wrappers, strict=True):
             joint_step(model, wrapper, [step, step + 4, step + 8])

@@ -96,11 +96,17 @@ def test_layers_by_name() -> None:
     layers = Layers()
     weighting = build_weighting(dict(type='GradNormWeighting', layer='head'), TASKS)
     weighting.link(layers)
-    assert weighting._last[0] is layers.head.weight
-    for name in ('norm', 'layer4'):
-        weighting.layer = name
-        with pytest.raises(ValueError, match=r"no layer '.*only \['head', 'last'\]"):
-            weighting.link(layers)
+    assert weighting._last == (layers.head.weight, layers.head.bias)
+    weighting.layer = ['la*', 'head']
+    weighting.link(layers)
+    assert weighting._last == (layers.last.weight, layers.head.weight, layers.head.bias)
+    weighting.layer = 'layer4'
+    with pytest.raises(ValueError, match=r"layer: 'layer4' matches no module of the Layers"):
+        weighting.link(layers)
+    weighting.layer = 'norm'
+    layers.norm.requires_grad_(False)
+    with pytest.raises(ValueError, match='norm has no parameter that is trained'):
+        weighting.link(layers)
 
 
 def test_a_first_loss_of_zero() -> None:
@@ -111,3 +117,113 @@ def test_a_first_loss_of_zero() -> None:
     losses['depth'] = 0 * losses['depth']
     with pytest.raises(ValueError, match=r"tasks \['depth'\] is 0.*divided by the first loss"):
         weighting(losses)
+
+
+class TwoKernels(nn.Module):
+    """A backbone whose last module has two kernels that every loss depends on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Linear(3, 3)
+        self.layer4 = nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2))
+
+    def losses(self) -> dict[str, torch.Tensor]:
+        out = self.layer4(self.stem(torch.tensor(X, dtype=torch.float64)))
+        return {
+            task: scale * (out - torch.tensor(centre, dtype=torch.float64)).square().sum()
+            for task, scale, centre in zip(TASKS, SCALES, CENTRES, strict=True)
+        }
+
+
+def norms_of(network: TwoKernels) -> list[float]:
+    params = list(network.layer4.parameters())
+    norms = []
+    for loss in network.losses().values():
+        squares = [g.square().sum() for g in torch.autograd.grad(loss, params, retain_graph=True)]
+        norms.append(float(sum(squares)) ** 0.5)
+    return norms
+
+
+def slopes_of(
+    weights: list[float], norms: list[float], values: list[float], first: list[float]
+) -> list[float]:
+    """d/dw_t of the sum of |w_t n_t - mean(w n) r_t^1.5|, with the second term a constant."""
+    relative = [value / start for value, start in zip(values, first, strict=True)]
+    mean_norm = sum(w * n for w, n in zip(weights, norms, strict=True)) / 3
+    targets = [mean_norm * (3 * r / sum(relative)) ** 1.5 for r in relative]
+    return [
+        n if w * n > target else -n for w, n, target in zip(weights, norms, targets, strict=True)
+    ]
+
+
+@pytest.mark.parametrize('normalise', [None, 'own', 'mean'])
+@pytest.mark.parametrize('momentum', [None, 0.1])
+def test_all_of_a_module_with_normalised_gradients(
+    normalise: str | None, momentum: float | None
+) -> None:
+    torch.manual_seed(0)
+    network = TwoKernels().double()
+    options = dict(layer='*layer4', normalise=normalise, momentum=momentum, lr=None)
+    weighting = build_weighting(dict(type='GradNormWeighting', **options), TASKS).double()
+    weighting.link(network)
+    weighting.network_lr = rate = 1e-3
+    # By hand. AMTL's code begins at 1/T, and its SGD steps before the loss is made of the weights.
+    weights, speed = [1.0 if momentum is None else 1 / 3] * 3, [0.0] * 3
+    torch.testing.assert_close(weighting.weights.tolist(), weights, rtol=1e-7, atol=0)
+    weighting.weights.data.fill_(weights[0])  # 1/3 to double precision
+    # Not the first losses of this network, with which all tasks would be on their targets.
+    first = [200.0, 50.0, 8.0]
+    weighting.first.copy_(torch.tensor(first))
+    for step in range(5):
+        values = [float(loss) for loss in network.losses().values()]
+        norms = norms_of(network)
+        if normalise == 'own':
+            norms = [1.0] * 3
+        elif normalise == 'mean':
+            norms = [3 * norm / sum(norms) for norm in norms]
+        slopes = slopes_of(weights, norms, values, first)
+        if momentum is not None:
+            speed = [momentum * v + slope for v, slope in zip(speed, slopes, strict=True)]
+            weights = [max(w - rate * v, 1e-6) for w, v in zip(weights, speed, strict=True)]
+            weights = [3 * w / sum(weights) for w in weights]
+        network.zero_grad()
+        loss = weighting(network.losses())
+        assert loss.item() == pytest.approx(
+            sum(w * v for w, v in zip(weights, values, strict=True)), rel=1e-10
+        )
+        loss.backward()
+        if momentum is None:
+            assert weighting.weights.grad.tolist() == pytest.approx(slopes, rel=1e-9), step
+            weighting.weights.grad = None
+            weights = [w + step for w, step in zip(weights, (0.1, -0.05, -0.05), strict=True)]
+            weighting.weights.data.copy_(torch.tensor(weights, dtype=torch.float64))
+        else:
+            assert weighting.weights.tolist() == pytest.approx(weights, rel=1e-9), step
+            assert not list(weighting.parameters())
+        with torch.no_grad():
+            for param in network.parameters():
+                param -= 1e-3 * param.grad
+    assert weights != pytest.approx([1.0] * 3)
+
+
+def test_the_state_of_its_own_sgd_is_in_the_checkpoint() -> None:
+    torch.manual_seed(0)
+    network = TwoKernels().double()
+    options = dict(type='GradNormWeighting', momentum=0.5, lr=1e-3)
+    one, other = (build_weighting(options, TASKS).double() for _ in range(2))
+    for weighting in (one, other):
+        weighting.link(network)
+    one(network.losses())
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(one(network.losses()), other(network.losses()))
+    assert torch.equal(one.weights, other.weights)
+
+
+def test_what_it_refuses() -> None:
+    with pytest.raises(ValueError, match="normalise must be 'own', 'mean' or None, got 'l2'"):
+        build_weighting(dict(type='GradNormWeighting', normalise='l2'), TASKS)
+    weighting = build_weighting(dict(type='GradNormWeighting', momentum=0.1, lr=None), TASKS)
+    network = TwoKernels().double()
+    weighting.link(network)
+    with pytest.raises(ValueError, match=r'optim_wrapper\.optimizer has no lr'):
+        weighting(network.losses())

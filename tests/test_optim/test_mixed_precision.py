@@ -27,7 +27,9 @@ def amtl(losses: list[float]) -> float:
 
 def dtp(losses: list[float]) -> float:
     shares = [accuracy / 100 for accuracy in ACCURACIES.values()]
-    return sum(-((1 - a) ** 2) * math.log(a) * loss for a, loss in zip(shares, losses, strict=True))
+    return sum(
+        -((1 - a) ** 0.5) * math.log(a) * loss for a, loss in zip(shares, losses, strict=True)
+    )
 
 
 def uncertainty(losses: list[float]) -> float:

@@ -103,6 +103,15 @@ OTHERS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any]]] = {
         for name in ('Mean', 'MGDA', 'UPGrad', 'PCGrad', 'TrimmedMean', 'Random', 'GradDrop')
     },
     'last layer': ('UPGrad', dict(on=['last']), dict(backbone='ToyTwoLayers')),
+    'whole losses': (
+        'IMTLG',
+        dict(on=['last'], whole_loss=True, heads='weighted'),
+        dict(backbone='ToyTwoLayers', some=True),
+    ),
+    **{
+        f'normalised on {on}': ('MGDA', dict(on=on, normalise='loss+', heads='weighted'), {})
+        for on in ('backbone', 'features')
+    },
     'some samples': ('UPGrad', {}, dict(some=True)),
     'some samples on features': ('UPGrad', dict(on='features'), dict(some=True)),
     'UPGrad with uncertainty': ('UPGrad', UW, dict(some=True)),
@@ -117,6 +126,12 @@ OTHERS: dict[str, tuple[str | None, dict[str, Any], dict[str, Any]]] = {
     'uncertainty in turn': (None, WEIGHTED | UW | dict(task_steps=True), {}),
     'uncertainty, accumulated': (None, WEIGHTED | UW | dict(accumulative_counts=2), {}),
     'GradNorm': (None, WEIGHTED | dict(weighting=dict(type='GradNormWeighting')), dict(some=True)),
+    'GradNorm by itself': (
+        None,
+        WEIGHTED
+        | dict(weighting=dict(type='GradNormWeighting', layer='*', momentum=0.1, normalise='mean')),
+        dict(some=True),
+    ),
 }
 # GradDrop's masks are drawn for the features of each rank, and CosReg knows its own samples alone.
 NOT_JOINED = ('GradDrop on features', 'CosReg')

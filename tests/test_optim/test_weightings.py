@@ -1,5 +1,7 @@
 """Weightings: uniform, and TorchJD's scalarizers."""
 
+import math
+
 import pytest
 import torch
 from torchjd import scalarization
@@ -148,3 +150,18 @@ def test_dwa_against_its_equations() -> None:
 def test_configs_that_do_not_fit(cfg: dict, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         build_weighting(cfg, TASKS)
+
+
+def test_uncertainty_weighting_begins_where_the_config_says() -> None:
+    """``exp(-s) l / 2 + s / 2`` with s = -0.5, as in LibMTL and MTAN's code, or by task."""
+    losses = {task: torch.tensor(2.0 + i) for i, task in enumerate(TASKS)}
+    starts = dict(zip(TASKS, (-0.5, 0.0, 1.5), strict=True))
+    for start in (-0.5, starts):
+        weighting = build_weighting(dict(type='torchjd.UW', start=start), TASKS)
+        total = 0.0
+        for task, loss in losses.items():
+            s = start[task] if isinstance(start, dict) else start
+            total += math.exp(-s) * float(loss) / 2 + s / 2
+        assert float(weighting(losses)) == pytest.approx(total, rel=1e-6)
+    with pytest.raises(ValueError, match=r'start: torchjd\.DWA learns nothing'):
+        build_weighting(dict(type='torchjd.DWA', start=1.0), TASKS)

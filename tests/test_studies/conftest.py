@@ -117,7 +117,7 @@ def made(inside: list[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[dict],
             model = nn.Linear(1, 1, bias=False)
             number = weights[work_dir.parent.name][seed] if weights else len(inside)
             nn.init.constant_(model.weight, number)
-            return SimpleNamespace(train_loop=loop, iter=1, seed=seed, model=model)
+            return SimpleNamespace(train_loop=loop, iter=1, seed=seed, model=model, cfg={})
 
         monkeypatch.setattr(training_process, 'train', train)
         return inside

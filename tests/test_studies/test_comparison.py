@@ -348,3 +348,103 @@ def test_a_folder_of_another_config(data: Path, tmp_path: Path, made: Callable) 
         compare(config(data, optim_wrapper__optimizer__lr=0.1), tmp_path, ['uniform'])
     with pytest.raises(ValueError, match=r'another config.*amp was False, is True'):
         compare(config(data), tmp_path, ['uniform'], amp=True)
+
+
+# ---- what counts: --select, --lrs, --trim ----
+
+REFERENCES = {'attribute/MA': 50.0, 'parsing/mIoU': 20.0}
+
+
+def test_the_best_and_the_worst_seed_are_left_out(
+    data: Path, tmp_path: Path, made: Callable
+) -> None:
+    """By acc_mtl; of the single tasks by that of the task, so their means are 50 and 20 again."""
+    made(
+        dict(
+            attribute=[{'attribute/MA': value} for value in (90.0, 50.0, 5.0)],
+            parsing=[{'parsing/mIoU': value} for value in (1.0, 90.0, 20.0)],
+            uniform=[metrics(1, 1), metrics(55, 24), metrics(99, 99)],
+        )
+    )
+    found = compare(config(data), tmp_path, ['uniform'], repeat=3, trim=1)
+    assert {n: of['single_task'] for n, of in found['metrics'].items()} == metrics(50, 20)
+    summary = found['summary']['uniform']
+    assert summary['attribute/MA'] == dict(mean=55.0, std=None)
+    assert summary['delta_m']['mean'] == pytest.approx(100 * (0.1 + 0.2) / 2)
+    assert sorted(found['delta_m']['uniform']) == ['0', '1', '2']
+    table = (tmp_path / 'comparison.md').read_text()
+    assert 'without the 1 best and the 1 worst of the seeds, by acc_mtl' in table
+    cells = [cell.strip() for cell in table.splitlines()[3].split('|')]
+    assert cells[1:4] == ['uniform', '55.00', '24.00'] and cells[6] == '1'
+    assert found['choice']['trim'] == 1
+
+
+def test_the_learning_rate_with_the_best_mean_counts(
+    data: Path, tmp_path: Path, made: Callable
+) -> None:
+    """Of each task and each method; a rate by which a seed diverges counts by the others."""
+    diverged = FloatingPointError('loss')
+    started = made(
+        {
+            'attribute_lr0.1': [{'attribute/MA': 50.0}, {'attribute/MA': 50.0}],
+            'attribute_lr0.01': [{'attribute/MA': 20.0}, {'attribute/MA': 30.0}],
+            'parsing_lr0.1': [{'parsing/mIoU': 5.0}, diverged],
+            'parsing_lr0.01': [{'parsing/mIoU': 16.0}, {'parsing/mIoU': 24.0}],
+            'uniform_lr0.1': [metrics(50, 20), metrics(60, 24)],
+            'uniform_lr0.01': [metrics(90, 1), metrics(90, 2)],
+            'dwa_lr0.1': [diverged, diverged],
+            'dwa_lr0.01': [metrics(50, 10), diverged],
+        }
+    )
+    found = compare(config(data), tmp_path, ['uniform', 'dwa'], repeat=2, lrs=[0.1, 0.01])
+    assert found['choice']['chosen'] == dict(attribute=0.1, parsing=0.01, uniform=0.1, dwa=0.01)
+    assert {n: of['single_task'] for n, of in found['metrics'].items()} == metrics(50, 20)
+    assert found['delta_m']['uniform'] == {'0': pytest.approx(0), '1': pytest.approx(20)}
+    assert found['problems'] == {'dwa': {'1': 'diverged'}}
+    text = (tmp_path / 'comparison.md').read_text()
+    assert 'counts: attribute 0.1, parsing 0.01, uniform 0.1, dwa 0.01.' in text
+    rates = {name: written(tmp_path, name).optim_wrapper.optimizer.lr for name in found['runs']}
+    assert all(name.endswith(f'_lr{rate:g}') for name, rate in rates.items()) and len(rates) == 8
+    assert len(started) == 16
+
+
+def test_the_best_epoch_counts(data: Path, tmp_path: Path, inside: list[str]) -> None:
+    """Its metrics are those that its validation found, of the checkpoint that was kept."""
+    cfg = config(data, val_cfg__references=REFERENCES)
+    cfg.train_cfg.update(max_epochs=4, val_begin=4, val_interval=4)
+    # So large a rate that the last epoch is not the best one.
+    cfg.optim_wrapper.optimizer.lr = 0.5
+    found = compare(cfg, tmp_path, ['uniform'], repeat=1, select='best')
+    earlier = False
+    for name in inside:
+        lines = [line for line in scalars(tmp_path / name) if 'acc_mtl' in line]
+        assert len(lines) == 5  # the last is of the best checkpoint
+        best = max(lines[:4], key=lambda line: line['acc_mtl'])
+        earlier |= best is not lines[3] and best['acc_mtl'] > lines[3]['acc_mtl']
+        result = json.loads((tmp_path / name / 'result.json').read_text())['metrics']
+        for key in METRICS:
+            if key in best:
+                assert result[key] == pytest.approx(best[key], rel=1e-5), name
+    assert earlier
+    assert 'the epoch with the best acc_mtl counts' in (tmp_path / 'comparison.md').read_text()
+    assert found['choice']['select'] == 'best'
+    with pytest.raises(ValueError, match=r'another config.*select was best, is nothing'):
+        compare(cfg, tmp_path, ['uniform'], repeat=1)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(trim=1, repeat=2), r'--trim 1 leaves none of 2 seeds; give --repeat 3 or more'),
+        (dict(trim=-1), '--trim must not be negative'),
+        (dict(lrs=[0.1, 0.1]), '--lrs must be different numbers above 0'),
+        (dict(select='best'), 'best acc_mtl, which the validations measure of val_cfg.references'),
+        (dict(select='first'), r"--select must be one of \('last', 'best'\), got 'first'"),
+    ],
+)
+def test_choices_that_cannot_be(
+    data: Path, tmp_path: Path, made: Callable, options: dict[str, Any], message: str
+) -> None:
+    assert made({}) == []
+    with pytest.raises(ValueError, match=message):
+        compare(config(data), tmp_path, ['uniform'], **options)

@@ -1,5 +1,7 @@
 # DeepLabV3 with an ASPP of its own for each task (AMTL, Table B): ResNet-50 with dilation, of
-# stride 8, torchvision's ASPP, then a 3x3 and a 1x1 convolution. A config's `tasks` chooses.
+# stride 8, torchvision's ASPP, then a 3x3 and a 1x1 convolution. Losses are means over the
+# annotated pixels of a batch, and labels are smoothed by 0.1, as in its code. A config's `tasks`
+# chooses.
 _preprocessor = dict(
     type='mmseg.SegDataPreProcessor',
     mean=[123.675, 116.28, 103.53],
@@ -52,7 +54,7 @@ model = dict(
             decode_head=dict(
                 _head,
                 num_classes=40,
-                loss_decode=dict(type='mmseg.CrossEntropyLoss'),
+                loss_decode=dict(type='mmgradsplit.SmoothCrossEntropyLoss', label_smoothing=0.1),
             ),
             train_cfg=dict(),
             test_cfg=dict(mode='whole'),
@@ -62,6 +64,7 @@ model = dict(
             decode_head=dict(
                 type='RegressionHead',
                 field='gt_depth_map',
+                average='pixel',
                 # One value a pixel; mmseg wants a threshold wherever one channel could mean two
                 # classes.
                 head=dict(_head, num_classes=1, out_channels=1, threshold=0.5),
@@ -73,6 +76,7 @@ model = dict(
             decode_head=dict(
                 type='RegressionHead',
                 field='gt_normal_map',
+                average='pixel',
                 head=dict(_head, num_classes=3),
                 loss=dict(type='mmpretrain.CosineSimilarityLoss', shift_factor=1.0),
             ),

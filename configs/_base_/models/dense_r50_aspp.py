@@ -1,5 +1,6 @@
 # Dense prediction: ResNet-50 with dilation, stride 8, and a DeepLab-like ASPP head a task (STA,
-# Tables 2 and 3). All tasks that the data sets have; a config's `tasks` chooses.
+# Tables 2 and 3). Cross-entropy is over the annotated pixels, as in MTI-Net's and MTAN's code;
+# regression is over an image's, then over the images (STA, Equation 1). A config's `tasks` chooses.
 _preprocessor = dict(
     type='mmseg.SegDataPreProcessor',
     mean=[123.675, 116.28, 103.53],
@@ -50,7 +51,7 @@ model = dict(
             decode_head=dict(
                 _head,
                 num_classes=40,
-                loss_decode=dict(type='mmseg.CrossEntropyLoss'),
+                loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True),
             ),
             train_cfg=dict(),
             test_cfg=dict(mode='whole'),

@@ -18,7 +18,11 @@ model = dict(
     ),
     tasks=dict(
         seg=dict(
-            decode_head=dict(_head, num_classes=13, loss_decode=dict(type='mmseg.CrossEntropyLoss'))
+            decode_head=dict(
+                _head,
+                num_classes=13,
+                loss_decode=dict(type='mmseg.CrossEntropyLoss', avg_non_ignore=True),
+            )
         ),
         depth=dict(decode_head=dict(head=_one)),
         disparity=dict(decode_head=dict(head=_one)),

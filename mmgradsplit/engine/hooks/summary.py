@@ -23,6 +23,8 @@ Metrics = dict[str, float | None]
 FILE = 'summary.json'
 # Metrics of all tasks together, and their decimals.
 SUMS = {'acc_mtl': 4, 'delta_m': 2}
+# In the file and the log alone: it adds up units, and is of use beside STA's tables.
+HIDDEN = 'delta_raw'
 UNTRAINED, TRAINED, BASELINE, REFERENCE = (
     'untrained', 'trained', 'multi-head baseline', 'single-task reference',
 )  # fmt: skip
@@ -143,7 +145,11 @@ def render_table(
         A row for each metric: task after task, those of the references first, and acc_mtl and
         delta_m last. A value that is not known is a dash.
     """
-    columns = {name: dict(metrics) for name, metrics in columns.items() if metrics}
+    columns = {
+        name: {key: value for key, value in metrics.items() if key != HIDDEN}
+        for name, metrics in columns.items()
+        if metrics
+    }
     for metrics in columns.values():
         values = {name: metrics.get(name) for name in references}
         known = {name: value for name, value in values.items() if value is not None}

@@ -16,9 +16,7 @@ from mmgradsplit.registry import MODELS
 class RegressionHead(BaseModule):
     """A decode head of mmseg whose outputs are values, in place of scores of classes.
 
-    A pixel whose annotation is NaN, and padding, is not trained on. The loss is the mean over the
-    pixels of an image, then over the images; an image without any annotated pixel counts as 0. So
-    the loss of a batch is the mean of the losses of its parts, as joint training takes it.
+    A pixel whose annotation is NaN, and padding, is not trained on.
 
     Args:
         field: The data sample's annotation, such as ``gt_depth_map``, ``[K x H x W]``.
@@ -27,7 +25,15 @@ class RegressionHead(BaseModule):
         loss: Config of a loss of prediction and target, both ``[P x K]`` for P pixels, such as
             ``mmdet.L1Loss`` or ``mmpretrain.CosineSimilarityLoss``.
         loss_name: Name in the logs; it must contain ``loss``.
+        average: ``'image'``: the mean over the annotated pixels of an image, then over the images,
+            of which one without any counts as 0 (STA, Equation 1). So the loss of a batch is the
+            mean of the losses of its parts, as several processes and accumulation take it. Or
+            ``'pixel'``: the mean over all annotated pixels of the batch (AMTL's, MTAN's and
+            MTI-Net's code), which weighs an image by how much of it is annotated.
         init_cfg: Initialisation, as for any mmengine module.
+
+    Raises:
+        ValueError: If ``average`` is neither.
     """
 
     def __init__(
@@ -36,10 +42,13 @@ class RegressionHead(BaseModule):
         head: dict,
         loss: dict,
         loss_name: str = 'loss_regression',
+        average: str = 'image',
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.field = field
+        if average not in ('image', 'pixel'):
+            raise ValueError(f"decode_head.average must be 'image' or 'pixel', got {average!r}")
+        self.field, self.average = field, average
         # As in mmseg's own segmentors, so that the head finds mmseg's losses.
         self.head = MODELS.build(dict(_scope_='mmseg') | head)
         self.criterion = MODELS.build(loss)
@@ -74,6 +83,9 @@ class RegressionHead(BaseModule):
             mode='bilinear',
             align_corners=self.align_corners,
         )
+        if self.average == 'pixel':
+            # As one image, whose pixels are those of all.
+            values, targets = (maps.transpose(0, 1).flatten(1)[None] for maps in (values, targets))
         return {self.loss_name: torch.stack(list(map(self._image_loss, values, targets))).mean()}
 
     def predict(self, inputs: Any, batch_img_metas: list[dict], test_cfg: Any) -> Tensor:

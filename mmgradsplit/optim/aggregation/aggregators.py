@@ -1,24 +1,19 @@
-"""TorchJD's aggregators: from a config, and applied to task gradients.
+"""TorchJD's aggregators, from a config.
 
 TorchJD is imported where it is used, so that all else works without it.
 """
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import torch
-from mmengine.dist import all_reduce, broadcast, get_rank, get_world_size
-from mmengine.logging import MessageHub
+from mmengine.dist import get_world_size
 from torch import Tensor
 
-from mmgradsplit.optim.torchjd_state import is_stateful
 from mmgradsplit.registry import AGGREGATORS
 from mmgradsplit.utils import did_you_mean
-
-from .task_jacobian import TaskJacobian
 
 KEY = 'optim_wrapper.aggregator'
 PREFIX = 'torchjd.'
@@ -137,97 +132,3 @@ def check_for_features(aggregator: Any) -> None:
             f"optim_wrapper.on='features': {name} needs the features of all processes at once; use "
             f"on='backbone', or one process"
         )
-
-
-def combine(
-    aggregator: Any, jacobian: TaskJacobian, scale: float = 1.0, apart: bool = False
-) -> tuple[Tensor, list[float] | None]:
-    """Task gradients become one gradient.
-
-    An aggregator that needs only their inner products costs no copy of the gradients.
-
-    Args:
-        aggregator: A ``torchjd.aggregation.Aggregator``.
-        jacobian: The gradients of m tasks.
-        scale: The loss scale that they have; the aggregator sees them without.
-        apart: Whether every rank has columns of its own; otherwise all have the same rows.
-
-    Returns:
-        The aggregate with the loss scale, shape [P], and the weights of the m tasks, where it is a
-        weighted sum. Gradients that are not finite are added up, so that a loss scaler finds them.
-    """
-    module = torchjd_aggregation()
-    weighted = isinstance(aggregator, module.WeightedAggregator)
-    # Weights must be the same on all ranks; a mask over columns, drawn for each column.
-    offset = get_rank() if apart and not weighted else 0
-    with torch.no_grad(), drawn_alike(jacobian.like.device, offset):
-        gramian = jacobian.gramian() / scale**2
-        if apart:
-            all_reduce(gramian)
-        if not bool(gramian.isfinite().all()):
-            return jacobian.weighted_sum([1.0] * len(gramian)), None
-        if isinstance(aggregator, module.GramianWeightedAggregator):
-            weights = aggregator.gramian_weighting(gramian).tolist()
-            return jacobian.weighted_sum(weights), weights
-        # The weights of these depend on the number of rows alone, and the Gramian has as many.
-        counted = weighted and type(aggregator).__name__ in BY_COLUMN
-        rows = gramian if counted else jacobian.rows(1 / scale)
-        if not weighted:
-            return aggregator(rows).mul_(scale), None
-        weights = aggregator.weighting(rows).tolist()
-        return jacobian.weighted_sum(weights), weights
-
-
-def aggregate(
-    aggregator: Any, jacobian: TaskJacobian, scale: float = 1.0, apart: bool = False
-) -> Tensor:
-    """What an aggregator makes of the rows that a matrix of task gradients has.
-
-    The weights that it gives to the tasks are logged as ``aggregator/<task>``.
-
-    Args:
-        aggregator: A ``torchjd.aggregation.Aggregator``.
-        jacobian: The task gradients.
-        scale: The loss scale that they have; the aggregator sees them without.
-        apart: Whether every rank has columns of its own; otherwise all have the same matrix.
-
-    Returns:
-        The aggregate, shape [P], with the loss scale.
-
-    Raises:
-        ValueError: If the aggregator refuses the rows, or needs those of all tasks.
-    """
-    tasks = jacobian.present
-    if not tasks:
-        return jacobian.weighted_sum([])
-    if len(tasks) < len(jacobian.tasks) and is_stateful(aggregator):
-        raise ValueError(
-            f'{KEY}: {type(aggregator).__name__} keeps a state for every task, but only {tasks} '
-            f'had a sample; use larger batches, or an aggregator without a state'
-        )
-    try:
-        vector, weights = combine(aggregator, jacobian, scale, apart)
-    except ValueError as error:
-        raise ValueError(f'{KEY}, on the gradients of {tasks}: {error}') from error
-    if weights is not None:
-        hub = MessageHub.get_current_instance()
-        for task, weight in zip(tasks, weights, strict=True):
-            hub.update_scalar(f'train/aggregator/{task}', weight)
-    return vector
-
-
-@contextmanager
-def drawn_alike(device: torch.device, offset: int = 0) -> Iterator[None]:
-    """Within this context, torch draws the same on all ranks, and again in a resumed run.
-
-    The seed comes from the first rank's generator, which the training loops seed in each step.
-
-    Args:
-        device: Where draws happen, besides the CPU.
-        offset: Added to the seed: ranks with different ones draw differently.
-    """
-    seed = torch.randint(2**62, (1,))
-    broadcast(seed)
-    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
-        torch.manual_seed(int(seed) + offset)
-        yield

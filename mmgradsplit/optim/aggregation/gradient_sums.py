@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from mmgradsplit.optim.gradients import trained
 
-from .aggregators import KEY, aggregate
+from .aggregators import KEY
+from .combination import Combination, Weights
 from .task_jacobian import TaskJacobian
 
 
@@ -63,10 +64,13 @@ class GradientAggregate(GradientSum):
     Args:
         params: The parameters to aggregate on. A task that may not move one has zeros there.
         tasks: Names of the tasks, in order.
-        aggregator: A ``torchjd.aggregation.Aggregator``.
-        factor: Multiplies the rows.
+        combination: What becomes of the rows.
         average: Whether the gradients are those of this rank's samples, and are averaged over the
             ranks before they are aggregated.
+
+    Attributes:
+        factor: Multiplies the rows.
+        weights: The weights that the aggregator gave to the tasks last; None where it gives none.
 
     Raises:
         ValueError: If there is no such parameter.
@@ -76,8 +80,7 @@ class GradientAggregate(GradientSum):
         self,
         params: Iterable[nn.Parameter],
         tasks: Sequence[str],
-        aggregator: Any,
-        factor: float = 1,
+        combination: Combination,
         average: bool = False,
     ) -> None:
         super().__init__()
@@ -88,16 +91,18 @@ class GradientAggregate(GradientSum):
                 f'{KEY}: the mask leaves no parameter of the backbone to several tasks, so there '
                 f'is nothing to aggregate'
             )
-        self.aggregator, self.factor, self.average = aggregator, factor, average
+        self.combination, self.average = combination, average
+        self.factor: float = 1
+        self.weights: Weights | None = None
         self._on: list[nn.Parameter] = []
         self._jacobian: TaskJacobian | None = None
 
-    def add(self, task: str, gradients: Mapping[nn.Parameter, Tensor]) -> None:
-        """Add gradients of a task."""
+    def add(self, task: str, gradients: Mapping[nn.Parameter, Tensor], loss: float = 0.0) -> None:
+        """Add gradients of a task, and the loss that they are of."""
         rest = dict(gradients)
         if self._jacobian is None:
             self._jacobian = self._empty()
-        self._jacobian.add(task, [rest.pop(param, None) for param in self._on])
+        self._jacobian.add(task, [rest.pop(param, None) for param in self._on], loss)
         super().add(task, rest)
 
     def take(self, scale: float) -> dict[nn.Parameter, Tensor]:
@@ -107,7 +112,8 @@ class GradientAggregate(GradientSum):
         if jacobian is not None:
             if self.average:
                 jacobian.average()
-            parts = jacobian.split(aggregate(self.aggregator, jacobian, scale))
+            vector, self.weights = self.combination(jacobian, scale)
+            parts = jacobian.split(vector)
             used = zip(self._on, parts, jacobian.used, strict=True)
             total.update((param, part) for param, part, any_task in used if any_task)
         return total

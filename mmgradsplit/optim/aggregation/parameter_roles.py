@@ -1,6 +1,5 @@
 """Whose gradient a parameter gets under an aggregator."""
 
-import fnmatch
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +7,7 @@ from torch import nn
 
 from mmgradsplit.functional import weighted_layers
 from mmgradsplit.optim.gradients import trained
+from mmgradsplit.optim.named_modules import named_parameters
 
 BACKBONE = 'backbone'
 FEATURES = 'features'
@@ -26,7 +26,8 @@ class ParameterRoles:
     Attributes:
         own: The parameters of each task: its model's, and those of its norms in the backbone.
         shared: The parameters whose task gradients are aggregated.
-        rest: All others, which get the gradient of the loss.
+        behind: Those that the tasks share in the rest of the backbone.
+        rest: All others.
 
     Raises:
         ValueError: If ``on`` is none of these, there is nothing to aggregate, or the model does not
@@ -55,28 +56,14 @@ class ParameterRoles:
                 f"names of modules of the backbone, got '{on}'"
             )
         else:
-            inside = _named(model.backbone, on)
+            inside = named_parameters(model.backbone, on, 'optim_wrapper.on')
         self.shared = [param for param in inside if param not in owned]
         taken = owned.union(self.shared)
+        self.behind = [param for param in model.backbone.parameters() if param not in taken]
+        taken.update(self.behind)
         self.rest = [param for param in model.parameters() if param not in taken]
         if not trained(self.shared):
             raise ValueError(
                 f'optim_wrapper.on={on!r}: no parameter there is shared by the tasks and trained, '
                 f'so there is nothing to aggregate'
             )
-
-
-def _named(backbone: nn.Module, patterns: Sequence[str]) -> list[nn.Parameter]:
-    names = [name for name, _ in backbone.named_modules() if name]
-    found: dict[nn.Parameter, None] = {}
-    for pattern in patterns:
-        matches = fnmatch.filter(names, pattern)
-        if not matches:
-            top = [name for name, _ in backbone.named_children()]
-            raise ValueError(
-                f"optim_wrapper.on: '{pattern}' matches no module of the "
-                f'{type(backbone).__name__}, whose modules are {top} and what they contain'
-            )
-        for name in matches:
-            found.update(dict.fromkeys(backbone.get_submodule(name).parameters()))
-    return list(found)

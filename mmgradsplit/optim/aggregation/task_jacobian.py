@@ -32,18 +32,21 @@ class TaskJacobian:
         self.like = any_matrix(self.tensors[0], len(self.tasks))
         self.given = torch.zeros(len(self.tasks), dtype=torch.int64)
         self.used = torch.zeros(len(self.tensors), dtype=torch.int64)
+        self._losses = torch.zeros(len(self.tasks), dtype=torch.float64)
         # A row a task, flat; None is zero.
         self._rows: list[list[Tensor | None]] = [[None] * len(self.tensors) for _ in self.tasks]
 
-    def add(self, task: str, gradients: Sequence[Tensor | None]) -> None:
+    def add(self, task: str, gradients: Sequence[Tensor | None], loss: float = 0.0) -> None:
         """Add to a task's row.
 
         Args:
             task: Name of the task.
             gradients: One for each tensor; None where the loss does not depend on it.
+            loss: The loss that these are the gradient of, where somebody asks for :attr:`losses`.
         """
         index = self.tasks.index(task)
         self.given[index] = 1
+        self._losses[index] += loss
         row = self._rows[index]
         for column, gradient in enumerate(gradients):
             if gradient is not None:
@@ -53,12 +56,19 @@ class TaskJacobian:
 
     def state(self) -> dict[str, Any]:
         """All that was added."""
-        return dict(factor=self.factor, given=self.given, used=self.used, rows=self._rows)
+        return dict(
+            factor=self.factor,
+            given=self.given,
+            used=self.used,
+            losses=self._losses,
+            rows=self._rows,
+        )
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Load what :meth:`state` returned, of as many tasks and tensors."""
         self.factor = state['factor']
         self.given, self.used = state['given'].cpu(), state['used'].cpu()
+        self._losses = state['losses'].cpu()
         self._rows = [
             [None if part is None else part.to(self.like) for part in row] for row in state['rows']
         ]
@@ -73,13 +83,19 @@ class TaskJacobian:
             self.share_given()
 
     def share_given(self) -> None:
-        """Count a task as given where it is on any rank."""
+        """Count a task as given where it is on any rank; its loss is the mean over the ranks."""
         all_reduce(self.given)
+        all_reduce(self._losses, 'mean')
 
     @property
     def present(self) -> list[str]:
         """The tasks that have had a gradient, in order."""
         return [self.tasks[index] for index in self._present]
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The losses of :attr:`present`, as they were given."""
+        return dict(zip(self.present, self._losses[self._present].tolist(), strict=True))
 
     @property
     def _present(self) -> list[int]:

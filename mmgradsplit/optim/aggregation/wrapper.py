@@ -5,7 +5,6 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from mmengine.dist import get_world_size
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
 
@@ -17,11 +16,13 @@ from mmgradsplit.registry import OPTIM_WRAPPERS
 from mmgradsplit.utils import hides_parameters, unwrapped
 from mmgradsplit.utils.mmengine_private import count_backward
 
-from .aggregators import KEY, aggregate, build_aggregator, check_for_features
-from .cut_features import CutFeatures
+from .aggregators import KEY, build_aggregator, check_for_features
+from .combination import Combination
 from .gradient_sums import GradientAggregate
+from .heads import MEAN, WEIGHTED, HeadGradients
 from .parameter_roles import BACKBONE, FEATURES, ParameterRoles
-from .task_jacobian import TaskJacobian, any_matrix
+from .rows_of_step import FeatureRows, WholeLossRows
+from .task_jacobian import any_matrix
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -31,14 +32,16 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
     One update of the whole model for each sub-step of joint training, from one forward pass, or for
     each major iteration of round-robin training.
 
-    - The row of task t is the gradient of ``lambda_t l_t``: with any weighting L, of
-      ``K dL/dl_t l_t`` for the K tasks that a step serves, so that in joint training the mean of
-      the rows is the gradient of L, and ``torchjd.Mean`` trains as without an aggregator. A task
-      without a sample has no row.
-    - A task's own parameters, and learned weights of losses, get the gradient that they get
-      without an aggregator. What is aggregated by addition (``Sum``, ``PCGrad``, ``GradVac``,
-      ``GradDrop``, ``ConFIG``) is up to T times as large as a mean, and so is its effective
-      learning rate with SGD.
+    - The row of task t is the gradient of its own weighted loss: ``lambda_t l_t`` with uniform
+      weighting. A weighting whose loss L is the sum of these (``Weighting.sums``: uncertainty
+      weighting, IMTL-L, GradNorm, …) gives the rows ``dL/dl_t grad l_t``, whose sum is the gradient
+      of L; with the others L is their mean, over the K tasks that a step serves, and the rows are
+      ``K dL/dl_t grad l_t``. So ``torchjd.Sum``, or ``torchjd.Mean``, trains as without an
+      aggregator. A task without a sample has no row.
+    - A task's own parameters get the gradient that ``heads`` says, and learned weights of losses
+      that which they get without an aggregator. What is aggregated by addition (``Sum``,
+      ``PCGrad``, ``GradVac``, ``GradDrop``, ``ConFIG``) is up to T times as large as a mean, and so
+      is its effective learning rate with SGD; ``mean`` divides it by T.
     - Rows are averaged over the ranks before they are aggregated, and draws are the same on all
       ranks, so that ranks cannot drift apart; they are the gradients of the joined batch.
     - Under ``accumulative_counts`` rows are accumulated and aggregated once, before the update: the
@@ -53,9 +56,11 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
       becomes of them goes through the backbone once (MGDA-UB; the place of GradDrop): ``4 T F``
       bytes for F values in the features of a batch. Joint training only. With gradient accumulation
       they are aggregated in each step.
-    - ``on='last_layer'``: the backbone's last layer with a matrix or kernel of weights (PCGrad in
-      GradSplit's supplement, section D.2), or the modules that are named, ``on=['layer4.2']``. The
-      rest of the backbone gets the gradient of L.
+    - ``on='last_layer'``: the backbone's last layer with a matrix or kernel of weights, or the
+      modules that are named, ``on=['layer4']`` (PCGrad in GradSplit's supplement, section D.2). The
+      rest of the backbone gets the gradient of L, or with ``whole_loss`` the rows' sum with the
+      weights that the aggregator has found there, in one more backward pass (IMTL-G in AMTL's
+      supplement, section B.5).
 
     The weights that an aggregator gives to the tasks are logged as ``aggregator/<task>``.
 
@@ -66,6 +71,13 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         aggregator: See :func:`~mmgradsplit.optim.aggregation.aggregators.build_aggregator`.
         on: ``'backbone'``, ``'features'``, ``'last_layer'``, or a list of names of modules of the
             backbone, or patterns such as ``'layer[34]'``.
+        whole_loss: Whether the weights that the aggregator finds on ``on`` multiply the whole
+            losses, all that the tasks share in the backbone, rather than the rows alone. On the
+            features, or on all of the backbone, this is the same. Joint training only; found in
+            each step, also with gradient accumulation.
+        normalise: See :class:`~mmgradsplit.optim.aggregation.combination.Combination`.
+        heads: See :class:`~mmgradsplit.optim.aggregation.heads.HeadGradients`.
+        mean: Whether the aggregate is divided by the number of tasks that have a row.
 
     Raises:
         ValueError: If a value does not fit.
@@ -85,11 +97,25 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         weighting: Weighting,
         aggregator: Mapping[str, Any] | None = None,
         on: str | Sequence[str] = BACKBONE,
+        whole_loss: bool = False,
+        normalise: str | None = None,
+        heads: str = MEAN,
+        mean: bool = False,
     ) -> None:
         super().__init__(bases, model, weighting)
         self.on = on
         self.roles = ParameterRoles(model, on)
-        self.roles.rest.extend(weighting.parameters())
+        # None where the rows are collected until an update is due.
+        self.in_steps: FeatureRows | WholeLossRows | None = None
+        if on == FEATURES:
+            self.in_steps = FeatureRows()
+        elif whole_loss and on != BACKBONE:
+            self.in_steps = WholeLossRows(self.roles)
+        self.heads = HeadGradients(self.roles.own, heads)
+        # What gets the gradient of the loss that the weighting makes.
+        self.plain = [*self.roles.rest, *weighting.parameters()]
+        if not isinstance(self.in_steps, WholeLossRows):
+            self.plain += self.roles.behind
         self._like = any_matrix(self.roles.shared[0], len(self.tasks))
         if aggregator is None:
             raise ValueError(f"{KEY} is missing; set it, to dict(type='torchjd.PCGrad'), say")
@@ -101,8 +127,12 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
                     "optim_wrapper.on='features': the tasks have features of their own, as "
                     "model.backbone.norm_cfg is of the type 'TaskNorm'; use on='backbone'"
                 )
-        self.sums = GradientAggregate(self.roles.shared, self.tasks, self.aggregator, average=True)
-        self._features = CutFeatures()
+        self.combination = Combination(self.aggregator, normalise, mean)
+        if whole_loss:
+            self.combination.check_weighted('optim_wrapper.whole_loss')
+        if heads == WEIGHTED:
+            self.combination.check_weighted("optim_wrapper.heads='weighted'")
+        self.sums = GradientAggregate(self.roles.shared, self.tasks, self.combination, average=True)
         self._final = True
         self._checked: set[tuple[str, ...]] = set()
 
@@ -119,6 +149,11 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
                 f'in round-robin training every task has features of its own images, {JOINT}; or '
                 f"use on='backbone' or a list of modules"
             )
+        if cfg.get('whole_loss') and cfg.get('on', BACKBONE) != BACKBONE:
+            return (
+                f'optim_wrapper.whole_loss multiplies the losses of one step by weights, but a '
+                f"step of round-robin training has one task, {JOINT}; or use on='backbone'"
+            )
         return super().why_joint_only(cfg)
 
     def begin_step(self, tasks: Sequence[str], final: bool) -> None:
@@ -131,8 +166,7 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         bare = unwrapped(model)
         # Gradients are averaged over the ranks here, before they are aggregated.
         alone: Any = nullcontext() if bare is model else model.no_sync()  # type: ignore[operator]
-        self._features = CutFeatures()
-        cut = self._features.of(bare.backbone) if self.on == FEATURES else nullcontext()
+        cut = self.in_steps.during(bare.backbone) if self.in_steps else nullcontext()
         with self.base.optim_context(bare), alone, cut:
             yield
 
@@ -151,30 +185,38 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         """
         total = self.weigh(losses)
         self._check_graph(tuple(losses), total)
-        rest = trained(self.roles.rest)
+        plain = trained(self.plain)
         # What the total makes of the task losses, by the chain rule.
         scaled = self._scaled(self.base.scale_loss(total))
-        found = _gradients(scaled, [*losses.values(), *rest], None, True)
-        add_gradients(rest, found[len(losses) :])
-        self.sums.factor = 1 if self.task_steps else len(self.tasks)
-        jacobian = self._rows_on_features() if self.on == FEATURES else None
+        found = _gradients(scaled, [*losses.values(), *plain], None, True)
+        add_gradients(plain, found[len(losses) :])
+        # A weighting may leave a task out.
+        pairs = zip(losses, found, strict=False)
+        factors = {task: factor for task, factor in pairs if factor is not None}
+        averages = not self.task_steps and not self.weighting.sums
+        self.sums.factor = len(self.tasks) if averages else 1
+        rows = self.in_steps
+        jacobian = rows.matrix(self.tasks, self.sums.factor) if rows else None
         targets = trained(self.roles.shared) if jacobian is None else jacobian.tensors
-        left = len(losses)
-        for (task, value), factor in zip(losses.items(), found, strict=False):
+        own = {task: trained(self.roles.own[task]) for task in factors}
+        own_found = {}
+        left = len(factors)
+        for task, factor in factors.items():
             left -= 1
-            if factor is None:
-                continue  # the weighting leaves this task out
-            own = trained(self.roles.own[task])
-            parts = _gradients(value, [*own, *targets], factor, left > 0)
-            add_gradients(own, parts[: len(own)])
-            row = parts[len(own) :]
+            retain = left > 0 or (rows is not None and rows.retains)
+            parts = _gradients(losses[task], [*own[task], *targets], factor, retain)
+            own_found[task] = parts[: len(own[task])]
+            row, loss = parts[len(own[task]) :], self._loss_of_row(losses[task], factor)
             if jacobian is not None:
-                jacobian.add(task, row)
+                jacobian.add(task, row, loss)
             else:
-                pairs = zip(targets, row, strict=True)
-                self.sums.add(task, {p: g for p, g in pairs if g is not None})  # type: ignore[misc]
-        if jacobian is not None:
-            self._back_through_backbone(jacobian)
+                of = {p: g for p, g in zip(targets, row, strict=True) if g is not None}
+                self.sums.add(task, of, loss)  # type: ignore[arg-type]
+        weights = None
+        if rows is not None and jacobian is not None:
+            scale = loss_scale(self.base)
+            weights = rows.back(jacobian, self.combination, scale, losses, factors)
+        self.heads.add(own_found, own, self.sums.factor, weights)
         if self._final:
             count_backward(self.base)
             if self.base.should_update():
@@ -193,39 +235,22 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
             )
         self._checked.add(tasks)
 
-    def _rows_on_features(self) -> TaskJacobian:
-        """The matrix that the task gradients on the features of this pass are added to."""
-        passes = len(self._features.leaves)
-        if passes != 1:
-            raise ValueError(
-                f"optim_wrapper.on='features': the backbone ran {passes} times in a step, so the "
-                f"tasks do not share its features; use on='backbone'"
-            )
-        leaves = [leaf for leaf in self._features.leaves[0] if leaf.requires_grad]
-        return TaskJacobian(leaves, self.tasks, self.sums.factor)
-
-    def _back_through_backbone(self, jacobian: TaskJacobian) -> None:
-        """Aggregate on the features, whose joined batch is shared out among the ranks."""
-        jacobian.share_given()
-        ranks = get_world_size()
-        # The mean over the ranks is the gradient of the joined batch.
-        jacobian.factor /= ranks
-        vector = aggregate(self.aggregator, jacobian, loss_scale(self.base), apart=True)
-        parts = jacobian.split(vector * ranks)
-        features = [feature for feature in self._features.features[0] if feature.requires_grad]
-        pairs = zip(features, parts, jacobian.used, strict=True)
-        used = [(feature, part) for feature, part, used in pairs if used]
-        if used:
-            torch.autograd.backward([one for one, _ in used], [part for _, part in used])
+    def _loss_of_row(self, loss: Tensor, factor: Tensor) -> float:
+        """The weighted loss that a task's row is the gradient of, where it is asked for."""
+        if self.combination.normalise is None:
+            return 0.0
+        return float(loss.detach()) * float(factor) * self.sums.factor / loss_scale(self.base)
 
     def _finish_gradients(self) -> None:
         """What the optimizer needs in ``grad``: of all ranks, and aggregated."""
-        plain = [*self.roles.rest, *(p for own in self.roles.own.values() for p in own)]
-        if self.on == FEATURES:
-            plain += self.roles.shared
+        plain = [*self.plain, *(p for own in self.roles.own.values() for p in own)]
+        if self.in_steps:
+            plain += [*self.roles.shared, *self.roles.behind]
         average_gradients(trained(list(dict.fromkeys(plain))))
         for param, gradient in self.sums.take(loss_scale(self.base)).items():
             param.grad = gradient
+        if not self.in_steps:
+            self.heads.weigh(self.sums.weights)
 
     def _scaled(self, loss: Tensor) -> Tensor:
         """The loss times the loss scale."""

@@ -16,6 +16,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mmgradsplit.functional import THRESHOLD, spans
 from mmgradsplit.optim.aggregation.aggregators import build_aggregator
+from mmgradsplit.optim.aggregation.combination import Combination
 from mmgradsplit.optim.aggregation.gradient_sums import GradientAggregate, GradientSum
 from mmgradsplit.optim.aggregation.task_jacobian import any_matrix
 from mmgradsplit.optim.constructor import Group, MultiTaskOptimWrapperConstructor
@@ -175,7 +176,8 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
             leaf.param for leaf in leaves if leaf.source in backbone and len(leaf.holders) > 1
         ]
         like = any_matrix(next(model.backbone.parameters()), len(tasks))
-        return GradientAggregate(shared, tasks, build_aggregator(self.aggregator, tasks, like))
+        combination = Combination(build_aggregator(self.aggregator, tasks, like))
+        return GradientAggregate(shared, tasks, combination)
 
     @staticmethod
     def _leaves(

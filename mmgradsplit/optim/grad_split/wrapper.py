@@ -187,7 +187,7 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
             },
         )
         if isinstance(self.sums, GradientAggregate):
-            state['aggregator'] = torchjd_state(self.sums.aggregator)
+            state['aggregator'] = torchjd_state(self.sums.combination.aggregator)
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -201,7 +201,7 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         super().load_state_dict(state_dict)
         if isinstance(self.sums, GradientAggregate):
             like = any_matrix(self.sums.params[0], len(self.tasks))
-            load_aggregator(self.sums.aggregator, state_dict, like)
+            load_aggregator(self.sums.combination.aggregator, state_dict, like)
         sources = {name: source for source, name in self.names.items()}
         for task, update in self.task_updates.items():
             update.pending = {

@@ -195,12 +195,14 @@ class DTPWeighting(AccuracyWeighting):
         tasks: Names of the tasks, in order.
         metrics: The metric that is each task's accuracy, in percent, by its full name, such as
             ``['seg/mIoU', 'depth/delta1']``.
-        focus: Focusing factor ``gamma``; by default AMTL's.
+        focus: Focusing factor ``gamma``; AMTL's code recommends 0.5 for DTP.
         smoothing: Share of the new accuracy.
 
     Raises:
         ValueError: If the metrics do not name each task once.
     """
+
+    sums = True
 
     @classmethod
     def from_accuracies(cls, accuracies: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,7 +213,7 @@ class DTPWeighting(AccuracyWeighting):
         self,
         tasks: Sequence[str],
         metrics: Sequence[str],
-        focus: float = 2.0,
+        focus: float = 0.5,
         smoothing: float = 0.1,
     ) -> None:
         key = 'optim_wrapper.weighting.metrics'

@@ -25,12 +25,18 @@ class Weighting(nn.Module):
             (:meth:`update`), ``'losses'`` after an update of the network (:meth:`revise`).
         optimizer_options: Options of the optimizer for its parameters, such as a learning rate of
             their own.
+        sums: Whether the loss is the sum of the tasks' own weighted losses, such as
+            ``exp(s_t) l_t`` of IMTL-L; with uniform weighting, and others whose weights add up to
+            1, it is their mean. An aggregator works on the gradients of these.
         task_steps: Whether each step is of one task, as in round-robin training.
+        network_lr: The learning rate in the config of the network's optimizer, if it has one.
     """
 
     needs: frozenset[str] = frozenset()
+    sums = False
     optimizer_options: Mapping[str, Any] = MappingProxyType({})
     task_steps = False
+    network_lr: float | None = None
 
     def __init__(self, tasks: Sequence[str]) -> None:
         super().__init__()

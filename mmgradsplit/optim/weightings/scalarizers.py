@@ -14,6 +14,8 @@ from mmgradsplit.utils import did_you_mean
 from .base import StandingWeighting, check_names
 
 TORCHJD = 'torchjd.'
+# Of those whose loss is a sum over the tasks; the weights of the others add up to 1.
+SUMS = ('Constant', 'DWA', 'IMTLL', 'Sum', 'UW')
 
 
 def scalarizers() -> list[str]:
@@ -49,6 +51,9 @@ class TorchJDWeighting(StandingWeighting):
     Args:
         tasks: Names of the tasks, in order.
         method: Name of the class in ``torchjd.scalarization``.
+        start: Where what it learns begins: the log-variances of ``UW``, which LibMTL and MTAN's
+            code begin at -0.5, or the logarithms of the scales of ``IMTLL``. A number, or one for
+            each task as a list or a mapping; None for TorchJD's 0.
         **options: Its other arguments. A tensor is given as a list, or as a mapping from task to
             number.
 
@@ -58,7 +63,9 @@ class TorchJDWeighting(StandingWeighting):
 
     factors: Tensor | None = None
 
-    def __init__(self, tasks: Sequence[str], method: str, **options: Any) -> None:
+    def __init__(
+        self, tasks: Sequence[str], method: str, start: Any = None, **options: Any
+    ) -> None:
         super().__init__(tasks)
         from torchjd import scalarization  # an optional dependency
 
@@ -86,7 +93,9 @@ class TorchJDWeighting(StandingWeighting):
                 f'optim_wrapper.weighting ({self}): {error}; its arguments are {list(arguments)}'
             ) from error
         _to_buffers(self.scalarizer, tensors)
+        self._begin(start)
         self.needs = scalarizer_needs(method)
+        self.sums = method in SUMS
 
     def forward(self, losses: Mapping[str, Tensor]) -> Tensor:
         """What the scalarizer makes of the losses of all tasks."""
@@ -127,6 +136,16 @@ class TorchJDWeighting(StandingWeighting):
                 self.scalarizer.update(self.latest)
 
         load_torchjd_state(self.scalarizer, state, self.latest, warm_up, 'weighting')
+
+    def _begin(self, start: Any) -> None:
+        """Set what is learned."""
+        if start is None:
+            return
+        learned = list(self.scalarizer.parameters())
+        if not learned:
+            raise ValueError(f'optim_wrapper.weighting.start: {self} learns nothing; leave it out')
+        value = [start] * len(self.tasks) if isinstance(start, int | float) else start
+        learned[0].data.copy_(self._tensor('start', value))
 
     def _scalarize(self, values: Tensor) -> Tensor:
         if self.method != 'Random':
