@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from mmgradsplit.utils import unwrapped
 
 from .checks import check_annotations, check_outputs, dataset_errors_said
+from .repeats import REPEAT, turns
 from .streams import TaskDataset, TaskStream, rewrap
 
 
@@ -77,9 +78,15 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
         key: Config key, for messages.
 
     Raises:
-        ValueError: If the data set has no sample.
+        ValueError: If the data set has no sample, or the config a ``repeat``, which only
+            round-robin training has.
         FileNotFoundError: If a data folder or an annotation file is not there.
     """
+    if isinstance(cfg, Mapping) and REPEAT in cfg:
+        raise ValueError(
+            f'{key}.{REPEAT}: only the tasks of RoundRobinTrainLoop have task steps of their own '
+            f'to repeat; repeat a data set by a RepeatDataset around it (docs/task_rates.md)'
+        )
     dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
     root = dataset.get('data_root') if isinstance(dataset, Mapping) else None
     if root and '://' not in root and not Path(root).exists():
@@ -123,17 +130,27 @@ class _Datasets:
 
 
 class RoundRobinDataLoader:
-    """Batches of all tasks, one of each for a major iteration.
+    """Batches of all tasks, one for each task step of a major iteration.
 
     Args:
         dataloaders: The tasks' dataloaders.
         iters_per_epoch: Major iterations of an epoch.
         seed: Seed of the run.
+        repeats: Task steps of each task in a major iteration; by default, one.
+
+    Attributes:
+        turns: The task of each step of a major iteration, by the step's name.
     """
 
     def __init__(
-        self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int
+        self,
+        dataloaders: Mapping[str, DataLoader],
+        iters_per_epoch: int,
+        seed: int,
+        repeats: Mapping[str, int] | None = None,
     ) -> None:
+        self.repeats = dict(repeats or dict.fromkeys(dataloaders, 1))
+        self.turns = turns(self.repeats)
         self.streams = {
             task: TaskStream(loader, task, seed) for task, loader in dataloaders.items()
         }
@@ -147,8 +164,8 @@ class RoundRobinDataLoader:
     def seek(self, iteration: int, seed: int) -> None:
         """Make ``iteration``, from the beginning of the run with this seed, the next one."""
         self._iteration = iteration
-        for stream in self.streams.values():
-            stream.seek(iteration, seed)
+        for task, stream in self.streams.items():
+            stream.seek(iteration * self.repeats[task], seed)
 
     def close(self) -> None:
         """Stop the workers."""
@@ -156,10 +173,10 @@ class RoundRobinDataLoader:
             stream.close()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches by task, to the end of the epoch of the current iteration."""
+        """Batches by the names of the steps, to the end of the epoch of the current iteration."""
         while True:
             self._iteration += 1
-            yield {task: next(stream) for task, stream in self.streams.items()}
+            yield {name: next(self.streams[task]) for name, task in self.turns.items()}
             if self._iteration % self.iters_per_epoch == 0:
                 return
 

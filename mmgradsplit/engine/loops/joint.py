@@ -153,7 +153,7 @@ class JointTrainLoop(SeededTrainLoop):
             else RevisitingDataLoader(loaders, length, runner.seed, gap),
             tasks=self.tasks,
             sub_steps=self.allocator.sub_steps(len(self.tasks)),
-            task_steps=False,
+            task_steps={},
             max_epochs=max_epochs,
             val_begin=val_begin,
             val_interval=val_interval,
