@@ -1,17 +1,27 @@
 """Data sets and samplers."""
 
 from .csv_labels import CSVLabels
+from .joined import JoinedDataset
 from .market1501 import Market1501
 from .market1501_attributes import Market1501Attributes
 from .multi_annotation import CityscapesScenes, MultiAnnotationDataset, NYUv2
 from .pa100k import PA100K
 from .samplers import RandomIdentitySampler
-from .transforms import LoadDenseAnnotations, LoadImage, PackDenseInputs, RandomMirror, RandomZoom
+from .transforms import (
+    FindLabelMap,
+    LoadDenseAnnotations,
+    LoadImage,
+    PackDenseInputs,
+    RandomMirror,
+    RandomZoom,
+)
 
 __all__ = [
     'PA100K',
     'CSVLabels',
     'CityscapesScenes',
+    'FindLabelMap',
+    'JoinedDataset',
     'LoadDenseAnnotations',
     'LoadImage',
     'Market1501',

@@ -9,6 +9,7 @@ from .heads import (
     RegressionHead,
     ReIDHead,
 )
+from .joined_data_preprocessor import JoinedDataPreprocessor
 from .losses import BatchHardTripletLoss
 from .multi_task_model import MultiTaskModel
 from .necks import ASPPNeck, BiFPN
@@ -29,6 +30,7 @@ __all__ = [
     'DenseRegressor',
     'InvertedResidualAnchorHead',
     'InvertedResidualDecodeHead',
+    'JoinedDataPreprocessor',
     'MultiLabelConvHead',
     'MultiTaskDistributedDataParallel',
     'MultiTaskModel',

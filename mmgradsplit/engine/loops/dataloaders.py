@@ -123,7 +123,11 @@ class _Datasets:
 
     def __init__(self, datasets: Mapping[str, TaskDataset]) -> None:
         self.datasets = dict(datasets)
-        self.metainfo = {task: dataset.metainfo for task, dataset in self.datasets.items()}
+        self.metainfo: dict[str, Any] = {}
+        for task, dataset in self.datasets.items():
+            # A JoinedDataset has that of each of its tasks.
+            own = getattr(dataset.dataset, 'task_metainfo', None)
+            self.metainfo.update({task: dataset.metainfo} if own is None else own)
 
     def __len__(self) -> int:
         return sum(len(dataset) for dataset in self.datasets.values())

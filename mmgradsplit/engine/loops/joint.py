@@ -199,7 +199,9 @@ class JointTrainLoop(SeededTrainLoop):
             )
         missing = dict(self.annotations)
         dataset: Any = loader.dataset
-        for index in range(len(dataset)):
+        # First a sample of each data set, where several are joined.
+        first = [0, *getattr(dataset, 'cumulative_sizes', [])[:-1]]
+        for index in dict.fromkeys([*first, *range(len(dataset))]):
             sample = dataset[index]['data_samples']
             missing = {task: field for task, field in missing.items() if field not in sample}
             if not missing:
