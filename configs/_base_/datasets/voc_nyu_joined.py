@@ -23,7 +23,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='JoinedDataset',
-        metainfo=dict(detection='mmdet.VOCDataset', seg='mmseg.PascalVOCDataset'),
+        metainfo=dict(detection=0, seg='mmseg.PascalVOCDataset'),
         datasets=[*_parts, dict(_base_.train_dataloader.depth.dataset, _scope_='mmgradsplit')],
     ),
 )
