@@ -79,7 +79,9 @@ def write_voc(root: Path) -> Path:
                 (folder / 'SegmentationClass/val0.png').write_bytes(
                     (folder / 'SegmentationClass/val1.png').read_bytes()
                 )
-            for name, listed, of in zip(lists, (main, segmentation), (names, labelled), strict=True):
+            for name, listed, of in zip(
+                lists, (main, segmentation), (names, labelled), strict=True
+            ):
                 if listed:
                     (folder / name / f'{listed}.txt').write_text('\n'.join(of) + '\n')
     return root
@@ -177,9 +179,8 @@ def tiny(name: str, data: Path, small: bool = False) -> Config:
 def without_chance(cfg: Config) -> Config:
     """Nothing of the pictures is drawn by chance."""
     cfg = cfg.copy()
-    for loader in (
-        [cfg.train_dataloader] if 'dataset' in cfg.train_dataloader else cfg.train_dataloader.values()
-    ):
+    loaders = cfg.train_dataloader
+    for loader in [loaders] if 'dataset' in loaders else loaders.values():
         for part in parts(loader.dataset):
             chance = ('Random', 'PhotoMetric', 'mmseg.PhotoMetric')
             part.pipeline = [
@@ -246,8 +247,8 @@ def test_amtl_trains_three_tasks_of_joined_data_sets(data: Path, tmp_path: Path)
         for name, param in runner.model.named_parameters()
         if param not in base.state or not base.state[param]['exp_avg'].any()
     }
-    unread = {name for name in dict(runner.model.named_parameters()) if '.backbone.layers.7' in name}
-    assert still == unread
+    names = [name for name, _ in runner.model.named_parameters()]
+    assert still == {name for name in names if '.backbone.layers.7' in name}
 
 
 def test_a_resumed_run_is_the_same(data: Path, tmp_path: Path) -> None:
@@ -343,7 +344,7 @@ def test_padding_is_not_trained_on(data: Path, form: str) -> None:
     assert values.shape[2:] == (SIDE // 16, SIDE // 16)
     values = functional.interpolate(values, inputs.shape[2:], mode='bilinear')[:, :, : NYU[0]]
     depths = torch.stack([sample.gt_depth_map.data for sample in samples])[:, :, : NYU[0]]
-    assert 0.5 <= depths.min() and depths.max() <= 9  # in metres
+    assert depths.min() >= 0.5 and depths.max() <= 9  # in metres
     expected = (values - depths).abs().mean()
     found = losses['decode.loss_regression'].item()
     assert found == pytest.approx(expected.item(), rel=1e-5)

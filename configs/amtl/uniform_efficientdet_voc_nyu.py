@@ -8,9 +8,7 @@ _base_ = [
     '../_base_/methods/uniform.py',
 ]
 tasks = ['detection', 'seg', 'depth']
-train_cfg = dict(
-    annotations=dict(detection='gt_instances', seg='gt_sem_seg', depth='gt_depth_map')
-)
+train_cfg = dict(annotations=dict(detection='gt_instances', seg='gt_sem_seg', depth='gt_depth_map'))
 optim_wrapper = _base_.uniform.optim_wrapper
 # The single-task networks' of the official code, mAP averaged over IoU 0.5 to 0.95.
 accuracies = {'detection/pascal_voc/mAP': 57.29, 'seg/mIoU': 77.91, 'depth/delta1': 89.30}

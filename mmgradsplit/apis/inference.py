@@ -14,6 +14,7 @@ from torch import nn
 from mmgradsplit.engine.loops.joint import STREAM
 from mmgradsplit.engine.screen import silence_toolboxes
 from mmgradsplit.registry import MODELS
+from mmgradsplit.utils import pipeline_of
 from mmgradsplit.visualization import predict_image, register_sample_maker
 
 from .preparation import prepare
@@ -121,7 +122,7 @@ def _input_size(cfg: Config) -> tuple[int, int] | None:
     """Size, (width, height), of the images of the first task that says it in its pipeline."""
     loaders = cfg.get('val_dataloader') or {}
     for loader in [loaders] if 'dataset' in loaders else loaders.values():
-        for step in loader.get('dataset', {}).get('pipeline', []):
+        for step in pipeline_of(loader.get('dataset')):
             size = step.get('scale') or step.get('input_size')
             if isinstance(size, Sequence) and len(size) == 2:
                 return int(size[0]), int(size[1])

@@ -48,7 +48,7 @@ class JoinedDataset(ConcatDataset):
     ) -> None:
         # mmengine's own constructor wants the parts to have the same classes.
         self.datasets = [_built(index, part) for index, part in enumerate(datasets)]
-        self.ignore_keys = []
+        self.ignore_keys: list[str] = []
         self.task_metainfo = {
             task: self._of_task(task, of) for task, of in (metainfo or {}).items()
         }

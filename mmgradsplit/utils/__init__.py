@@ -5,6 +5,7 @@ from .files import config_name, write_atomically, write_json
 from .modules import unwrapped
 from .nearest import chosen_tasks, did_you_mean
 from .pictures import read_image
+from .pipelines import pipeline_of
 from .seeding import seed_all
 from .tracing import kept_generators, without_trace
 
@@ -14,6 +15,7 @@ __all__ = [
     'did_you_mean',
     'import_extra',
     'kept_generators',
+    'pipeline_of',
     'read_image',
     'seed_all',
     'unwrapped',

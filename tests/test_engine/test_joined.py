@@ -123,7 +123,7 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
 
 
 def test_rates_of_the_sets(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    """Three of four samples are of the few, which have the rate 3 to 1; the first screen says it."""
+    """Three of four samples are of the few, whose rate is 3 to 1; the first screen says it."""
     cfg = config(tmp_path, log_level='INFO')
     cfg.train_dataloader.batch_size = 50
     cfg.train_dataloader.sampler = dict(type='mmdet.MultiDataSampler', dataset_ratio=[3, 1])
@@ -171,7 +171,7 @@ def test_joined_sets_of_one_task_have_its_classes(tmp_path: Path) -> None:
     cfg.train_dataloader.dataset = dict(type='mmdet.ConcatDataset', datasets=parts)
     cfg.train_dataloader = dict(add=cfg.train_dataloader)
     cfg.train_cfg = dict(type='RoundRobinTrainLoop', max_epochs=1, iters_per_epoch=1)
-    words = r"train_dataloader\.add\.dataset: the meta information.*ignore_keys"
+    words = r'train_dataloader\.add\.dataset: the meta information.*ignore_keys'
     fails_before_the_first_step(cfg, tmp_path, ValueError, words)
     cfg.train_dataloader.add.dataset.ignore_keys = ['classes']
     run(cfg, tmp_path)

@@ -150,9 +150,7 @@ def test_accumulation_counts_the_steps_of_each_task(tmp_path: Path) -> None:
     runner = build(cfg, tmp_path)
     steps = taken(runner)
     runner.train()
-    moved = {
-        task: [any(step['moved']) for step in steps if step['task'] == task] for task in TASKS
-    }
+    moved = {task: [any(step['moved']) for step in steps if step['task'] == task] for task in TASKS}
     assert moved['add'] == [False, True] * 4 + [True]
     assert moved['first'] == moved['norm'] == [False, True, True]
 
@@ -187,9 +185,7 @@ PCGRAD = dict(SGD, type='AggregatorOptimWrapper', aggregator=dict(type='torchjd.
         (PCGRAD, r'optim_wrapper\.aggregator \(PCGrad\) makes one update .*norm\.repeat is 2'),
     ],
 )
-def test_methods_that_want_one_step_of_each_task(
-    wrapper: dict, words: str, tmp_path: Path
-) -> None:
+def test_methods_that_want_one_step_of_each_task(wrapper: dict, words: str, tmp_path: Path) -> None:
     cfg = in_turn(tmp_path, dict(add=1, norm=2), wrapper)
     fails_before_the_first_step(cfg, tmp_path, ValueError, words)
     run(in_turn(tmp_path, dict(add=1), wrapper), tmp_path / 'one')
@@ -208,9 +204,7 @@ def test_joint_training_has_no_task_steps_to_repeat(tmp_path: Path) -> None:
     fails_before_the_first_step(cfg, tmp_path, ValueError, words)
 
 
-def test_the_first_screen_says_the_steps(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_the_first_screen_says_the_steps(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     for name, repeats in (('none', {}), ('some', REPEATS)):
         cfg = in_turn(tmp_path, repeats, SGD, log_level='INFO')
         cfg.train_cfg.update(max_epochs=1, iters_per_epoch=1)

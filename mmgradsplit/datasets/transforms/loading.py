@@ -60,14 +60,13 @@ class FindLabelMap(BaseTransform):
     Added keys: ``seg_map_path``, where the file is there.
 
     Args:
-        folder: Folder of the label maps, from that of the image, such as ``'../SegmentationClass'``.
+        folder: Folder of the label maps, as seen from that of the image, such as
+            ``'../SegmentationClass'``.
         suffix: How their names end; otherwise they are those of the images.
         backend_args: Arguments of mmengine's file backend.
     """
 
-    def __init__(
-        self, folder: str, suffix: str = '.png', backend_args: dict | None = None
-    ) -> None:
+    def __init__(self, folder: str, suffix: str = '.png', backend_args: dict | None = None) -> None:
         self.folder = folder
         self.suffix = suffix
         self.backend_args = backend_args

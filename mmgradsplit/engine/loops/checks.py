@@ -93,7 +93,7 @@ def check_outputs(task_model: Any, dataset: Any, task: str, key: str) -> None:
     meta = getattr(dataset, 'metainfo', {})
     if not isinstance(meta, Mapping):  # mmdet's ConcatDataset has a list then
         raise ValueError(
-            f'{key}.dataset: the meta information of its data sets differs, so that it is not known '
+            f'{key}.dataset: the meta information of its data sets differs, so it is not known '
             f'which classes are those of the task; give its {type(dataset).__name__} ignore_keys '
             f"with the keys that may differ, such as ['dataset_type'], or correct metainfo"
         )
