@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from mmgradsplit.apis import load_model
 from mmgradsplit.apis.preparation import prepare
-from mmgradsplit.registry import DATASETS, METRICS, MODELS
+from mmgradsplit.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 from .fixtures_dense import ROOT
 from .fixtures_training import assert_same, build, load, run, scalars
@@ -322,6 +322,12 @@ def test_labels_of_both_toolboxes(data: Path) -> None:
             expected = boxes[index]['data_samples'].gt_instances.bboxes.tensor
             assert torch.equal(sample.gt_instances.bboxes, expected)
     assert found == [{'detection'}, {'detection', 'seg'}] * 2 + [{'depth'}] * 4
+
+
+def test_label_maps_that_are_nowhere(data: Path) -> None:
+    find = TRANSFORMS.build(dict(type='FindLabelMap', folder='../Labels'))
+    with pytest.raises(FileNotFoundError, match=r"FindLabelMap\.folder: no folder '.*/Labels'"):
+        find(dict(img_path=str(data / 'VOCdevkit/VOC2007/JPEGImages/test1.jpg')))
 
 
 @pytest.mark.parametrize('form', ['', '_round_robin'])

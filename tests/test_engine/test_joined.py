@@ -164,14 +164,51 @@ def test_meta_information_of_nothing(of: Any, tmp_path: Path) -> None:
     fails_before_the_first_step(cfg, tmp_path, ValueError, words)
 
 
-def test_joined_sets_of_one_task_have_its_classes(tmp_path: Path) -> None:
-    """In round-robin training: of mmdet's ConcatDataset with differing meta information."""
-    cfg = joint_config(tmp_path, tasks=('add',))
-    parts = [dict(type='ToyPart', number=3, tasks=('add',), first=n) for n in (0, 50)]
-    cfg.train_dataloader.dataset = dict(type='mmdet.ConcatDataset', datasets=parts)
+def two_sets(folder: Path, sampler: dict, **options: Any) -> Config:
+    """Round-robin training of one task on a few samples and on many, as mmdet joins them."""
+    cfg = joint_config(folder, tasks=('add',), batch_size=3, **options)
+    few, many = (
+        dict(type='ToyPart', number=number, tasks=('add',), first=first)
+        for number, first in ((FEW, 0), (MANY, 50))
+    )
+    few = dict(type='RepeatDataset', times=3, dataset=few)
+    cfg.train_dataloader.sampler = dict(sampler)
+    cfg.train_dataloader.dataset = dict(
+        type='mmdet.ConcatDataset', datasets=[few, many], ignore_keys=['classes']
+    )
     cfg.train_dataloader = dict(add=cfg.train_dataloader)
-    cfg.train_cfg = dict(type='RoundRobinTrainLoop', max_epochs=1, iters_per_epoch=1)
+    cfg.train_cfg = dict(type='RoundRobinTrainLoop', max_epochs=2, iters_per_epoch=4)
+    return cfg
+
+
+@pytest.mark.parametrize(
+    'sampler',
+    [
+        dict(type='DefaultSampler', shuffle=True),
+        dict(type='mmdet.MultiDataSampler', dataset_ratio=[1, 2]),
+    ],
+    ids=lambda sampler: sampler['type'],
+)
+def test_rates_of_the_sets_of_one_task(sampler: dict, tmp_path: Path) -> None:
+    """In round-robin training, with two steps of the task a major iteration; and resumed."""
+    cfg = two_sets(tmp_path, sampler)
+    cfg.train_dataloader.add['repeat'] = 2
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1, max_keep_ckpts=-1)
+    ToyPart.reads.clear()
+    run(cfg, tmp_path / 'whole')
+    if sampler['type'] == 'DefaultSampler':  # 23 samples, once through in eight batches of three
+        once = sorted([*range(FEW)] * 3 + [*range(50, 50 + MANY)])
+        assert sorted(ToyPart.reads[: len(once)]) == once
+    for iteration in (3, 4):
+        folder = tmp_path / str(iteration)
+        run(cfg, folder, resume=tmp_path / f'whole/iter_{iteration}.pth')
+        ours, theirs = (load(place / 'iter_8.pth') for place in (folder, tmp_path / 'whole'))
+        assert_same(ours['state_dict'], theirs['state_dict'])
+
+
+def test_joined_sets_of_one_task_have_its_classes(tmp_path: Path) -> None:
+    """Of mmdet's ConcatDataset, whose meta information is a list where the parts differ."""
+    cfg = two_sets(tmp_path, dict(type='DefaultSampler', shuffle=True))
+    cfg.train_dataloader.add.dataset.ignore_keys = []
     words = r'train_dataloader\.add\.dataset: the meta information.*ignore_keys'
     fails_before_the_first_step(cfg, tmp_path, ValueError, words)
-    cfg.train_dataloader.add.dataset.ignore_keys = ['classes']
-    run(cfg, tmp_path)
