@@ -181,7 +181,7 @@ val_evaluator = dict(
         type='PercentVOCMetric',
         metric='mAP',
         iou_thrs=[0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95],
-        eval_mode='area',
+        eval_mode='area',  # of both years, as the official code has it
     ),
     seg=dict(type='mmseg.IoUMetric', iou_metrics=['mIoU']),
     depth=dict(type='DepthErrorMetric'),
