@@ -156,6 +156,13 @@ def test_what_does_not_fit(change: dict, words: str, tmp_path: Path) -> None:
     fails_before_the_first_step(cfg, tmp_path, ValueError, words)
 
 
+def test_whose_annotations_are_not_named(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    cfg.train_cfg.annotations = None
+    words = r"train_cfg\.annotations is missing: .*JoinedDataset.*\['add', 'first', 'norm'\]"
+    fails_before_the_first_step(cfg, tmp_path, ValueError, words)
+
+
 @pytest.mark.parametrize('of', [2, 'mmseg.Nothing', None])
 def test_meta_information_of_nothing(of: Any, tmp_path: Path) -> None:
     cfg = config(tmp_path)

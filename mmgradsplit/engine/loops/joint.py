@@ -191,6 +191,13 @@ class JointTrainLoop(SeededTrainLoop):
     def _check_annotations(self, loader: DataLoader) -> None:
         """Find at least one annotation for each task before training starts."""
         if self.annotations is None:
+            if hasattr(loader.dataset, 'task_metainfo'):  # a JoinedDataset
+                raise ValueError(
+                    f'train_cfg.annotations is missing: the parts of a JoinedDataset are annotated '
+                    f'for different tasks, so name the field of the data sample that holds the '
+                    f'annotation of each of {self.tasks}, such as gt_instances, gt_sem_seg or '
+                    f'gt_depth_map'
+                )
             return
         if sorted(self.annotations) != sorted(self.tasks):
             raise ValueError(
