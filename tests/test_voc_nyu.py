@@ -1,6 +1,7 @@
 """Partially annotated mixture: boxes and labels of VOC files, depth of NYUv2 files."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,14 @@ from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.registry import DATASETS, METRICS, MODELS, TRANSFORMS
 
 from .fixtures_dense import ROOT
-from .fixtures_training import assert_same, build, load, run, scalars
+from .fixtures_training import (
+    assert_same,
+    build,
+    fails_before_the_first_step,
+    load,
+    run,
+    scalars,
+)
 
 SIDE = 128
 NYU = (96, 128)  # height and width; 480 x 640 at a fifth
@@ -328,6 +336,18 @@ def test_label_maps_that_are_nowhere(data: Path) -> None:
     find = TRANSFORMS.build(dict(type='FindLabelMap', folder='../Labels'))
     with pytest.raises(FileNotFoundError, match=r"FindLabelMap\.folder: no folder '.*/Labels'"):
         find(dict(img_path=str(data / 'VOCdevkit/VOC2007/JPEGImages/test1.jpg')))
+
+
+@pytest.mark.parametrize(
+    ('form', 'key'), [('', 'datasets.2'), ('_round_robin', 'detection.dataset.datasets.1')]
+)
+def test_a_part_that_is_nowhere(form: str, key: str, data: Path, tmp_path: Path) -> None:
+    cfg = tiny(f'uniform_efficientdet_voc_nyu{form}', data)
+    of = cfg.train_dataloader
+    part = parts(of.detection.dataset)[1] if form else parts(of.dataset)[2]
+    part.data_root = 'data/nowhere'
+    words = rf"{re.escape(key)}\.data_root: no folder 'data/nowhere'"
+    fails_before_the_first_step(cfg, tmp_path, FileNotFoundError, words)
 
 
 @pytest.mark.parametrize('form', ['', '_round_robin'])

@@ -88,12 +88,12 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
             f'to repeat; repeat a data set by a RepeatDataset around it (docs/task_rates.md)'
         )
     dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
-    root = dataset.get('data_root') if isinstance(dataset, Mapping) else None
-    if root and '://' not in root and not Path(root).exists():
-        raise FileNotFoundError(
-            f"{key}.dataset.data_root: no folder '{root}'; put the data there (docs/data.md), "
-            f'draw some with `mmgradsplit draw`, or set the key'
-        )
+    for name, root in _roots(dataset, f'{key}.dataset'):
+        if root and '://' not in root and not Path(root).exists():
+            raise FileNotFoundError(
+                f"{name}.data_root: no folder '{root}'; put the data there (docs/data.md), draw "
+                f'some with `mmgradsplit draw`, or set the key'
+            )
     with dataset_errors_said(f'{key}.dataset'), _quick_collections():
         loader = runner.build_dataloader(
             cfg,
@@ -102,6 +102,15 @@ def build_dataloader(runner: Runner, cfg: Any, key: str) -> DataLoader:
         )
     check_annotations(loader.dataset, key)
     return loader
+
+
+def _roots(dataset: Any, key: str) -> Iterator[tuple[str, Any]]:
+    """The folders of a data set's config, and of those that it is joined of or wraps, by key."""
+    if isinstance(dataset, Mapping):
+        yield key, dataset.get('data_root')
+        yield from _roots(dataset.get('dataset'), f'{key}.dataset')
+        for index, part in enumerate(dataset.get('datasets') or ()):
+            yield from _roots(part, f'{key}.datasets.{index}')
 
 
 @contextmanager
