@@ -92,8 +92,9 @@ def begin(
     network: nn.Module, wrapper: Any, done: int = 0, total: int = ENDLESS, task_steps: bool = True
 ) -> None:
     """Tell the wrapper where training stands, as the loops do."""
-    method = method_of(wrapper, list(unwrapped(network).tasks))
-    method.begin_training(network, done, total, 1, task_steps)
+    tasks = list(unwrapped(network).tasks)
+    steps = dict.fromkeys(tasks, 1) if task_steps else {}
+    method_of(wrapper, tasks).begin_training(network, done, total, 1, steps)
 
 
 def build_wrapper(network: nn.Module, paramwise_cfg: dict | None = None, **cfg: Any) -> Any:

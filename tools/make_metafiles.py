@@ -49,6 +49,7 @@ DATA = {
     'pedestrians': 'drawn pedestrians',
     'digits': 'MNIST on CIFAR-10',
     'nyud_mt': 'NYUv2',
+    'nyu': 'NYUv2',
     'nyuv2': 'NYUv2',
     'scenes': 'drawn scenes',
     'cityscapes': 'Cityscapes',

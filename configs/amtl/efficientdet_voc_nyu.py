@@ -1,6 +1,5 @@
 # AMTL on PASCAL VOC and NYUv2 (Table 7). The accuracies decide its weights: see the config below.
 _base_ = ['uniform_efficientdet_voc_nyu.py', '../_base_/methods/amtl.py']
-# The update is that of the config below, from the sum of the task gradients.
 optim_wrapper = dict(
     weighting=dict(_base_.amtl.optim_wrapper.weighting, references=_base_.accuracies)
 )

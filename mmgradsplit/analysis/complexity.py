@@ -14,6 +14,7 @@ from torch import nn
 
 from mmgradsplit.apis.preparation import prepare
 from mmgradsplit.registry import MODELS
+from mmgradsplit.utils import pipeline_of
 
 from .complexity_counter import MacCounter
 
@@ -108,7 +109,7 @@ def input_sizes(cfg: Config, tasks: Sequence[str]) -> dict[str, Size]:
     for task in tasks:
         loader = loaders.get(task) if task else loaders
         dataset = (loader or {}).get('dataset') or {}
-        for step in dataset.get('pipeline', []):
+        for step in pipeline_of(dataset):
             scale = step.get('scale') or step.get('input_size')
             if isinstance(scale, Sequence) and len(scale) == 2:
                 sizes[task] = int(scale[1]), int(scale[0])  # the toolboxes say (width, height)

@@ -10,6 +10,7 @@ from mmgradsplit.apis.methods import trains_jointly
 from mmgradsplit.engine.loops.dataloaders import dataset_reading
 from mmgradsplit.engine.loops.joint import STREAM
 from mmgradsplit.engine.loops.reading import check_while_reading
+from mmgradsplit.engine.loops.repeats import without_repeat
 from mmgradsplit.engine.loops.streams import TaskStream
 
 __all__ = ['STREAM', 'TaskBatches', 'joint_dataloader', 'resized', 'task_dataloaders']
@@ -67,7 +68,7 @@ def task_dataloaders(cfg: Any, tasks: Sequence[str], key: str) -> dict[str, Mapp
         raise ValueError(
             f'{key} needs a train_dataloader with an entry for each task {list(tasks)}'
         )
-    return {task: configs[task] for task in tasks}
+    return {task: without_repeat(configs[task]) for task in tasks}
 
 
 def joint_dataloader(cfg: Any, key: str) -> dict[str, Mapping]:

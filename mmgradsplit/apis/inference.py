@@ -12,7 +12,7 @@ from torch import nn
 from mmgradsplit.engine.loops.joint import STREAM
 from mmgradsplit.engine.screen import silence_toolboxes
 from mmgradsplit.registry import MODELS
-from mmgradsplit.utils import at_key, load_fitting, read_checkpoint
+from mmgradsplit.utils import at_key, load_fitting, pipeline_of, read_checkpoint
 from mmgradsplit.utils.config_text import read_config_text
 from mmgradsplit.visualization import predict_image, register_sample_maker
 
@@ -78,7 +78,7 @@ def _input_size(cfg: Config) -> tuple[int, int] | None:
     """Size, (width, height), of the images of the first task that says it in its pipeline."""
     loaders = cfg.get('val_dataloader') or {}
     for loader in [loaders] if 'dataset' in loaders else loaders.values():
-        for step in loader.get('dataset', {}).get('pipeline', []):
+        for step in pipeline_of(loader.get('dataset')):
             size = step.get('scale') or step.get('input_size')
             if isinstance(size, Sequence) and len(size) == 2:
                 return int(size[0]), int(size[1])

@@ -2,6 +2,7 @@
 
 from .checking import CheckedPipeline
 from .csv_labels import CSVLabels
+from .joined import JoinedDataset
 from .market1501 import Market1501
 from .market1501_attributes import Market1501Attributes
 from .mpii import MPII
@@ -9,6 +10,7 @@ from .multi_annotation import CityscapesScenes, MultiAnnotationDataset, NYUv2
 from .pa100k import PA100K
 from .samplers import RandomIdentitySampler
 from .transforms import (
+    FindLabelMap,
     LoadDenseAnnotations,
     LoadImage,
     LoadLabelMap,
@@ -23,6 +25,8 @@ __all__ = [
     'CSVLabels',
     'CheckedPipeline',
     'CityscapesScenes',
+    'FindLabelMap',
+    'JoinedDataset',
     'LoadDenseAnnotations',
     'LoadImage',
     'LoadLabelMap',

@@ -13,7 +13,7 @@ from torch import Tensor
 from mmgradsplit.apis import load_model
 from mmgradsplit.functional import Placement
 from mmgradsplit.registry import DATA_SAMPLERS, DATASETS, METRICS, MODELS, TRANSFORMS
-from mmgradsplit.utils import chosen_tasks, write_atomically
+from mmgradsplit.utils import chosen_tasks, pipeline_of, write_atomically
 from mmgradsplit.version import __version__
 from mmgradsplit.visualization import make_sample
 
@@ -174,7 +174,7 @@ def _loader(cfg: Config, task: str) -> dict[str, Any]:
 
 def _size(cfg: Config, task: str) -> tuple[int, int]:
     """(height, width) of the task's images in validation."""
-    for step in _loader(cfg, task).get('dataset', {}).get('pipeline', []):
+    for step in pipeline_of(_loader(cfg, task).get('dataset')):
         size = step.get('input_size') or step.get('scale')
         if isinstance(size, list | tuple) and len(size) == 2:
             return int(size[1]), int(size[0])

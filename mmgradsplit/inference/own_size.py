@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from mmgradsplit.functional import Placement, stretch, top_down
 from mmgradsplit.functional.placement import Box, Size
+from mmgradsplit.utils import pipeline_of
 from mmgradsplit.visualization import make_sample, place, predicting
 
 # Steps of a pipeline that leave the picture where it is.
@@ -61,8 +62,7 @@ def validation_views(cfg: Config) -> dict[str, View]:
     loaders = cfg.get('val_dataloader') or {}
     by_task = dict.fromkeys(cfg.model.tasks, loaders) if 'dataset' in loaders else loaders
     return {
-        task: _view(task, (loader.get('dataset') or {}).get('pipeline') or [])
-        for task, loader in by_task.items()
+        task: _view(task, pipeline_of(loader.get('dataset'))) for task, loader in by_task.items()
     }
 
 

@@ -9,6 +9,7 @@ from .heads import (
     RegressionHead,
     ReIDHead,
 )
+from .joined_data_preprocessor import JoinedDataPreprocessor
 from .losses import BatchHardTripletLoss, SmoothCrossEntropyLoss
 from .multi_task_model import MultiTaskModel
 from .necks import ASPPNeck, BiFPN
@@ -31,6 +32,7 @@ __all__ = [
     'FittingPretrainedInit',
     'InvertedResidualAnchorHead',
     'InvertedResidualDecodeHead',
+    'JoinedDataPreprocessor',
     'MultiLabelConvHead',
     'MultiTaskDistributedDataParallel',
     'MultiTaskModel',

@@ -62,6 +62,7 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
         super().__init__(**bases)
         self.tasks = list(model.tasks)
         self.weighting = weighting
+        self.repeats: dict[str, int] = {}
         self._resumed: dict[str, int] = {}
 
     @classmethod
@@ -97,16 +98,27 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
         """Mmengine's wrappers that count backward passes, by name."""
         return dict(self.optim_wrappers)
 
-    def updates(self, sub_steps: int) -> int:
-        """Backward passes that each of :meth:`counters` counts in an iteration.
+    @property
+    def once(self) -> str:
+        """What makes one update from one step of each task, in words; empty if nothing does."""
+        return ''
+
+    def updates(self, name: str, sub_steps: int) -> int:
+        """Backward passes that one of :meth:`counters` counts in an iteration.
 
         Args:
+            name: Name of the counter.
             sub_steps: Sub-steps of an iteration.
         """
-        return len(self.tasks) if self.task_steps else sub_steps
+        return sum(self.repeats.values()) if self.task_steps else sub_steps
 
     def begin_training(
-        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
+        self,
+        model: nn.Module,
+        done: int,
+        total: int,
+        sub_steps: int,
+        task_steps: Mapping[str, int],
     ) -> None:
         """Take note of where training stands; the loop calls it before its first iteration.
 
@@ -115,7 +127,8 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
             done: Iterations done before.
             total: Iterations in all.
             sub_steps: Sub-steps of an iteration: those of ISTA; 1 otherwise.
-            task_steps: Whether each step is of one task, as in round-robin training.
+            task_steps: Task steps of each task in an iteration of round-robin training; empty in
+                joint training, where a step serves several tasks.
 
         Raises:
             ValueError: If the method does not go with this kind of training.
@@ -128,9 +141,18 @@ class MultiTaskOptimWrapper(OptimWrapperDict):
                 f'before and after one update, but a relation mask lets each task have its own; '
                 f'take another weighting'
             )
-        self.weighting.task_steps = task_steps
-        number = self.updates(sub_steps)
+        self.repeats = dict(task_steps)
+        several = {task: number for task, number in self.repeats.items() if number > 1}
+        if several and self.once:
+            task, number = next(iter(several.items()))
+            raise ValueError(
+                f'{self.once} makes one update of one step of each task, but train_dataloader.'
+                f'{task}.repeat is {number}; leave repeat out and raise train_dataloader.{task}.'
+                f'batch_size, or take a method that updates after every task step'
+            )
+        self.weighting.task_steps = bool(task_steps)
         for name, wrapper in self.counters().items():
+            number = self.updates(name, sub_steps)
             before = self._resumed.get(name, done * number)
             wrapper.initialize_count_status(model, before, total * number)
         self._resumed = {}

@@ -16,6 +16,7 @@ from mmengine.registry import PARAM_SCHEDULERS, init_default_scope
 from mmengine.runner import Runner
 
 from mmgradsplit.apis.methods import needs_validation
+from mmgradsplit.engine.loops.repeats import task_repeats
 from mmgradsplit.registry import ALLOCATORS
 from mmgradsplit.utils import write_atomically
 
@@ -86,9 +87,9 @@ class Training:
     @cached_property
     def steps_per_iteration(self) -> int:
         """Task steps of a major iteration, sub-steps of an iteration of joint training."""
-        tasks = len(self.cfg.model.get('tasks', {}))
         if 'dataset' not in self.cfg.train_dataloader:
-            return tasks
+            return sum(task_repeats(self.cfg.train_dataloader).values())
+        tasks = len(self.cfg.model.get('tasks', {}))
         allocator = self.cfg.train_cfg.get('allocator', dict(type='FullTask'))
         return ALLOCATORS.build(allocator).sub_steps(tasks)
 

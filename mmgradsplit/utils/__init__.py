@@ -9,6 +9,7 @@ from .fitting import load_fitting
 from .modules import fingerprint, unwrapped
 from .nearest import chosen_tasks, did_you_mean
 from .pictures import read_image
+from .pipelines import pipeline_of
 from .recomputation import also_recomputed, hides_parameters, non_reentrant
 from .seeding import seed_all
 from .tracing import kept_generators, without_trace
@@ -30,6 +31,7 @@ __all__ = [
     'kept_generators',
     'load_fitting',
     'non_reentrant',
+    'pipeline_of',
     'read_checkpoint',
     'read_image',
     'seed_all',

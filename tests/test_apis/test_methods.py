@@ -343,7 +343,7 @@ def test_an_update(name: str) -> None:
     model: Any = MODELS.build(cfg.model)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     before = [param.detach().clone() for param in model.backbone.parameters()]
-    wrapper.begin_training(model, 0, 1, 1, False)
+    wrapper.begin_training(model, 0, 1, 1, {})
     steps = [[task] for task in TASKS] if wrapper.by_task else [[*TASKS]]
     samples = [ToyScenes()[index] for index in range(4)]
     for tasks in steps:

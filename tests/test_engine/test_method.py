@@ -98,16 +98,17 @@ def test_where_training_stands_and_what_ends(
     cfg = in_turn(cfg) if kind == 'in turn' else cfg
     whole, part = tmp_path / 'whole', tmp_path / 'part'
     runner = run(cfg, whole)
+    steps = dict.fromkeys(TASKS, 1) if kind == 'in turn' else {}
     beside = [name for name, _ in told.calls if name not in ('begin_step', 'update_tasks')]
     assert beside == ['begin_training', *['end_epoch', 'validated'] * 2]
-    assert told.of('begin_training') == [(runner.model, 0, 6, 1, kind == 'in turn')]
+    assert told.of('begin_training') == [(runner.model, 0, 6, 1, steps)]
     logged = [line for line in scalars(whole) if 'add/accuracy' in line]
     for (metrics, iteration), line, done in zip(told.of('validated'), logged, (3, 6), strict=True):
         assert iteration == done
         assert {name: line[name] for name in SINGLE} == metrics
     told.calls.clear()
     runner = run(cfg, part, resume=whole / 'epoch_1.pth')
-    assert told.of('begin_training') == [(runner.model, 3, 6, 1, kind == 'in turn')]
+    assert told.of('begin_training') == [(runner.model, 3, 6, 1, steps)]
     assert len(told.of('end_epoch')) == len(told.of('validated')) == 1
 
 

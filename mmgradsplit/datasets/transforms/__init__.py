@@ -2,9 +2,10 @@
 
 from .formatting import PackDenseInputs
 from .geometry import RandomMirror, RandomZoom
-from .loading import LoadDenseAnnotations, LoadImage, LoadLabelMap
+from .loading import FindLabelMap, LoadDenseAnnotations, LoadImage, LoadLabelMap
 
 __all__ = [
+    'FindLabelMap',
     'LoadDenseAnnotations',
     'LoadImage',
     'LoadLabelMap',

@@ -1,9 +1,11 @@
 """Images and dense annotations from image files and NumPy arrays."""
 
+import os.path as osp
 from typing import Any
 
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
+from mmengine import fileio
 from numpy.typing import NDArray
 
 from mmgradsplit.datasets.files import ARRAY, read_array, read_labels
@@ -48,6 +50,46 @@ class LoadImage(LoadImageFromFile):
         image = np.ascontiguousarray(image[..., ::-1])
         results['img'] = image.astype(np.float32) if self.to_float32 else image
         results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class FindLabelMap(BaseTransform):
+    """Names the label map of an image that another toolbox's data set lists, where there is one.
+
+    It goes before a loading of annotations that reads ``seg_map_path``, such as mmdet's with
+    ``with_seg=True``. An image without a file gets no label map.
+
+    Added keys: ``seg_map_path``, where the file is there.
+
+    Args:
+        folder: Folder of the label maps, as seen from that of the image, such as
+            ``'../SegmentationClass'``.
+        suffix: How their names end; otherwise they are those of the images.
+        backend_args: Arguments of mmengine's file backend.
+    """
+
+    def __init__(self, folder: str, suffix: str = '.png', backend_args: dict | None = None) -> None:
+        self.folder = folder
+        self.suffix = suffix
+        self.backend_args = backend_args
+
+    def transform(self, results: dict) -> dict:
+        """Look for the file.
+
+        Raises:
+            FileNotFoundError: If there is no such folder.
+        """
+        place, name = osp.split(results['img_path'])
+        folder = osp.normpath(osp.join(place, self.folder))
+        path = osp.join(folder, osp.splitext(name)[0] + self.suffix)
+        if fileio.exists(path, self.backend_args):
+            results['seg_map_path'] = path
+        elif not fileio.isdir(folder, self.backend_args):
+            raise FileNotFoundError(
+                f"FindLabelMap.folder: no folder '{folder}'; put the label maps there, or set the "
+                f'key in the pipeline'
+            )
         return results
 
 

@@ -79,6 +79,7 @@ class OverviewHook(Hook):
 
 def _data(loops: Mapping[str, Any], tasks: Sequence[str]) -> TextTable:
     """A row for each task, or for all of them where they have one data set."""
+    steps = _steps(loops.get('training'))
     columns = {stage: _loaders(loop, tasks) for stage, loop in loops.items() if loop is not None}
     rows = []
     for name in dict.fromkeys(name for loaders in columns.values() for name in loaders):
@@ -87,16 +88,19 @@ def _data(loops: Mapping[str, Any], tasks: Sequence[str]) -> TextTable:
         row = [name, data_set]
         for stage in columns:
             if stage not in loaders:
-                row += ['-'] * (2 if stage == 'training' else 1)
+                row += ['-'] * (2 + bool(steps) if stage == 'training' else 1)
                 continue
             loader, own = loaders[stage], _data_set(loaders[stage])
             row.append(f'{len(loader.dataset):,}' + (f' of {own}' if own != data_set else ''))
             if stage == 'training':
                 row.append(f'{loader.batch_size or "-"}' + _times(get_world_size()))
+                row += [str(steps[name])] if steps else []
         rows.append(row)
     headings = ['task', 'data set']
     for stage in columns:
-        headings += [f'{stage} samples'] + ['batch size'] * (stage == 'training')
+        headings.append(f'{stage} samples')
+        if stage == 'training':
+            headings += ['batch size', *(['steps'] if steps else [])]
     return TextTable(headings, rows, words=headings[:2])
 
 
@@ -108,8 +112,31 @@ def _loaders(loop: Any, tasks: Sequence[str]) -> dict[str, Any]:
     return {name if name in tasks else together: each for name, each in by_task.items()}
 
 
+def _steps(loop: Any) -> dict[str, int]:
+    """Task steps of each task in a major iteration, where one has several."""
+    repeats = getattr(getattr(loop, 'dataloader', None), 'repeats', {})
+    return repeats if any(number > 1 for number in repeats.values()) else {}
+
+
 def _data_set(loader: Any) -> str:
-    data = getattr(loader.dataset, 'dataset', loader.dataset)
+    """The data set; where it is joined of several, each with its number of samples."""
+    data = loader.dataset
+    if hasattr(data, 'task'):  # a TaskDataset
+        data = data.dataset
+    parts = getattr(data, 'datasets', None)
+    if not parts:
+        return _named(data)
+    rates = getattr(loader, 'rates', None) or [None] * len(parts)
+    return ' + '.join(
+        f'{_named(part)} ({len(part):,}' + (f', rate {rate:g})' if rate is not None else ')')
+        for part, rate in zip(parts, rates, strict=True)
+    )
+
+
+def _named(data: Any) -> str:
+    times = getattr(data, 'times', None)
+    if times is not None and hasattr(data, 'dataset'):  # mmengine's RepeatDataset
+        return f'{times} x {_named(data.dataset)}'
     root = getattr(data, 'data_root', None)
     return type(data).__name__ + (f', {root}' if root else '')
 

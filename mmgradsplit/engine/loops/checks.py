@@ -107,9 +107,16 @@ def check_outputs(task_model: Any, dataset: Any, task: str, key: str) -> None:
         key: Config key of its dataloader.
 
     Raises:
-        ValueError: If the numbers differ, or a label map holds others.
+        ValueError: If the numbers differ, a label map holds others, or joined data sets have
+            different meta information.
     """
     meta = getattr(dataset, 'metainfo', {})
+    if not isinstance(meta, Mapping):  # mmdet's ConcatDataset has a list then
+        raise ValueError(
+            f'{key}.dataset: the meta information of its data sets differs, so it is not known '
+            f'which classes are those of the task; give its {type(dataset).__name__} ignore_keys '
+            f"with the keys that may differ, such as ['dataset_type'], or correct metainfo"
+        )
     for name in HEADS:
         head = getattr(task_model, name, None)
         # A head with a field predicts numbers, on images whose classes are for another task.

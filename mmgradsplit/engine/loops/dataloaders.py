@@ -13,6 +13,7 @@ from mmgradsplit.utils import at_key, unwrapped
 
 from .checks import check_annotations, check_outputs, dataset_errors_said, numbers_of_classes
 from .reading import check_annotation_files, check_while_reading
+from .repeats import REPEAT, turns
 from .streams import TaskDataset, TaskStream, rewrap
 
 
@@ -81,9 +82,15 @@ def build_dataloader(runner: Runner, cfg: Any, key: str, tasks: Sequence[str]) -
         tasks: Names of the tasks that its samples are for.
 
     Raises:
-        ValueError: If the data set has no sample.
+        ValueError: If the data set has no sample, or the config a ``repeat``, which only
+            round-robin training has.
         FileNotFoundError: If a data folder or an annotation file is not there.
     """
+    if isinstance(cfg, Mapping) and REPEAT in cfg:
+        raise ValueError(
+            f'{key}.{REPEAT}: only the tasks of RoundRobinTrainLoop have task steps of their own '
+            f'to repeat; repeat a data set by a RepeatDataset around it (docs/task_rates.md)'
+        )
     dataset = cfg.get('dataset') if isinstance(cfg, Mapping) else None
     with at_key(key, cfg), dataset_reading(dataset, f'{key}.dataset'):
         loader = runner.build_dataloader(
@@ -94,6 +101,15 @@ def build_dataloader(runner: Runner, cfg: Any, key: str, tasks: Sequence[str]) -
     check_annotations(loader.dataset, key)
     check_while_reading(loader.dataset, numbers_of_classes(unwrapped(runner.model), tasks))
     return loader
+
+
+def _parts(dataset: Any, key: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """A data set's config, and those of the sets that it is joined of or wraps, by key."""
+    if isinstance(dataset, Mapping):
+        yield key, dataset
+        yield from _parts(dataset.get('dataset'), f'{key}.dataset')
+        for index, part in enumerate(dataset.get('datasets') or ()):
+            yield from _parts(part, f'{key}.datasets.{index}')
 
 
 @contextmanager
@@ -108,14 +124,14 @@ def dataset_reading(dataset: Any, key: str) -> Iterator[None]:
         FileNotFoundError: If its folder is not there.
         ValueError: If what it reads is not in order.
     """
-    if isinstance(dataset, Mapping):
-        root = dataset.get('data_root')
+    for name, part in _parts(dataset, key):
+        root = part.get('data_root')
         if root and '://' not in root and not Path(root).exists():
             raise FileNotFoundError(
-                f"{key}.data_root: no folder '{root}'; put the data there (docs/data.md), draw "
+                f"{name}.data_root: no folder '{root}'; put the data there (docs/data.md), draw "
                 f'some with `mmgradsplit draw`, or set the key'
             )
-        check_annotation_files(dataset, key)
+        check_annotation_files(part, name)
     with dataset_errors_said(key), _quick_collections():
         yield
 
@@ -139,7 +155,11 @@ class _Datasets:
 
     def __init__(self, datasets: Mapping[str, TaskDataset]) -> None:
         self.datasets = dict(datasets)
-        self.metainfo = {task: dataset.metainfo for task, dataset in self.datasets.items()}
+        self.metainfo: dict[str, Any] = {}
+        for task, dataset in self.datasets.items():
+            # A JoinedDataset has that of each of its tasks.
+            own = getattr(dataset.dataset, 'task_metainfo', None)
+            self.metainfo.update({task: dataset.metainfo} if own is None else own)
 
     def __len__(self) -> int:
         return sum(len(dataset) for dataset in self.datasets.values())
@@ -154,13 +174,17 @@ def _key(stream: str) -> str:
 
 
 class RoundRobinDataLoader:
-    """Batches of all tasks, one of each for a major iteration.
+    """Batches of all tasks, one for each task step of a major iteration.
 
     Args:
         dataloaders: The tasks' dataloaders.
         iters_per_epoch: Major iterations of an epoch.
         seed: Seed of the run.
         annotations: In joint training, the task that learns from each annotation, by its field.
+        repeats: Task steps of each task in a major iteration; by default, one.
+
+    Attributes:
+        turns: The task of each step of a major iteration, by the step's name.
     """
 
     def __init__(
@@ -169,7 +193,10 @@ class RoundRobinDataLoader:
         iters_per_epoch: int,
         seed: int,
         annotations: Mapping[str, str] | None = None,
+        repeats: Mapping[str, int] | None = None,
     ) -> None:
+        self.repeats = dict(repeats or dict.fromkeys(dataloaders, 1))
+        self.turns = turns(self.repeats)
         self.streams = {
             task: TaskStream(loader, task, seed, annotations, key=_key(task))
             for task, loader in dataloaders.items()
@@ -184,8 +211,8 @@ class RoundRobinDataLoader:
     def seek(self, iteration: int, seed: int) -> None:
         """Make ``iteration``, from the beginning of the run with this seed, the next one."""
         self._iteration = iteration
-        for stream in self.streams.values():
-            stream.seek(iteration, seed)
+        for task, stream in self.streams.items():
+            stream.seek(iteration * self.repeats[task], seed)
 
     def close(self) -> None:
         """Stop the workers."""
@@ -193,10 +220,10 @@ class RoundRobinDataLoader:
             stream.close()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches by task, to the end of the epoch of the current iteration."""
+        """Batches by the names of the steps, to the end of the epoch of the current iteration."""
         while True:
             self._iteration += 1
-            yield {task: next(stream) for task, stream in self.streams.items()}
+            yield {name: next(self.streams[task]) for name, task in self.turns.items()}
             if self._iteration % self.iters_per_epoch == 0:
                 return
 

@@ -161,7 +161,7 @@ class JointTrainLoop(SeededTrainLoop):
             else RevisitingDataLoader(loaders, length, runner.seed, gap, learned),
             tasks=self.tasks,
             sub_steps=self.allocator.sub_steps(len(self.tasks)),
-            task_steps=False,
+            task_steps={},
             max_epochs=max_epochs,
             val_begin=val_begin,
             val_interval=val_interval,
@@ -232,6 +232,13 @@ class JointTrainLoop(SeededTrainLoop):
     def _check_annotations(self, loader: DataLoader) -> None:
         """Find at least one annotation for each task before training starts."""
         if self.annotations is None:
+            if hasattr(loader.dataset, 'task_metainfo'):  # a JoinedDataset
+                raise ValueError(
+                    f'train_cfg.annotations is missing: the parts of a JoinedDataset are annotated '
+                    f'for different tasks, so name the field of the data sample that holds the '
+                    f'annotation of each of {self.tasks}, such as gt_instances, gt_sem_seg or '
+                    f'gt_depth_map'
+                )
             return
         if sorted(self.annotations) != sorted(self.tasks):
             raise ValueError(
@@ -240,7 +247,9 @@ class JointTrainLoop(SeededTrainLoop):
             )
         missing = dict(self.annotations)
         dataset: Any = loader.dataset
-        for index in range(len(dataset)):
+        # First a sample of each data set, where several are joined.
+        first = [0, *getattr(dataset, 'cumulative_sizes', [])[:-1]]
+        for index in dict.fromkeys([*first, *range(len(dataset))]):
             sample = dataset[index]['data_samples']
             missing = {task: field for task, field in missing.items() if field not in sample}
             if not missing:

@@ -41,11 +41,18 @@ class PlainMethod:
             )
 
     def begin_training(
-        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
+        self,
+        model: nn.Module,
+        done: int,
+        total: int,
+        sub_steps: int,
+        task_steps: Mapping[str, int],
     ) -> None:
         """Tell mmengine's wrappers how many backward passes there are."""
-        number = len(self.tasks) if task_steps and not self.by_task else sub_steps
-        for wrapper in dict.fromkeys(self.wrappers.values()):
+        for wrapper, task in {wrapper: task for task, wrapper in self.wrappers.items()}.items():
+            number = sub_steps
+            if task_steps:
+                number = task_steps[task] if self.by_task else sum(task_steps.values())
             wrapper.initialize_count_status(model, done * number, total * number)
 
     def begin_step(self, tasks: Sequence[str], final: bool) -> None:

@@ -59,7 +59,7 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         dataloader: Batches of the streams.
         tasks: Names of the tasks.
         sub_steps: Sub-steps of an iteration.
-        task_steps: Whether each step is of one task.
+        task_steps: Task steps of each task in an iteration; empty where a step serves all tasks.
         **kwargs: As in mmengine's ``EpochBasedTrainLoop``.
 
     Attributes:
@@ -72,12 +72,12 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         dataloader: RoundRobinDataLoader,
         tasks: Sequence[str],
         sub_steps: int,
-        task_steps: bool,
+        task_steps: Mapping[str, int],
         **kwargs: Any,
     ) -> None:
         super().__init__(runner, dataloader, **kwargs)
         self.tasks = list(tasks)
-        self.sub_steps, self.task_steps = sub_steps, task_steps
+        self.sub_steps, self.task_steps = sub_steps, dict(task_steps)
         self.metrics: tuple[int, dict[str, float]] | None = None
         self._validating = False
         runner.register_hook(_Validated(self))

@@ -1,7 +1,7 @@
 """Endless, seekable streams of batches, a function of the seed and the iteration alone."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -188,6 +188,11 @@ class TaskStream:
     def batch_size(self) -> int | None:
         """Samples of a batch, or None where the config's batch sampler does not say."""
         return getattr(self._tokens.batches, 'batch_size', None)
+
+    @property
+    def rates(self) -> Sequence[float] | None:
+        """Rates at which joined data sets are drawn from, where the sampler has them."""
+        return getattr(self._tokens.samplers[0], 'dataset_ratio', None)  # mmdet's MultiDataSampler
 
     def seek(self, iteration: int, seed: int) -> None:
         """Make ``iteration`` of the run with this seed the next batch."""

@@ -136,7 +136,12 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         self._final = True
         self._checked: set[tuple[str, ...]] = set()
 
-    def updates(self, sub_steps: int) -> int:
+    @property
+    def once(self) -> str:
+        """The aggregator, which needs a gradient of each task."""
+        return f'optim_wrapper.aggregator ({type(self.aggregator).__name__})'
+
+    def updates(self, name: str, sub_steps: int) -> int:
         """Updates of an iteration: one a sub-step, or one a major iteration."""
         return 1 if self.task_steps else sub_steps
 

@@ -108,12 +108,22 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         """Mmengine's wrapper of each task, which counts the task's own steps."""
         return {task: update.optim_wrapper for task, update in self.task_updates.items()}
 
-    def updates(self, sub_steps: int) -> int:
+    @property
+    def once(self) -> str:
+        """Eq. 4, where there is one update for all tasks."""
+        return '' if self.sums is None else "optim_wrapper.update='iteration'"
+
+    def updates(self, name: str, sub_steps: int) -> int:
         """Steps of a task in an iteration."""
-        return sub_steps
+        return self.repeats[name] if self.task_steps else sub_steps
 
     def begin_training(
-        self, model: nn.Module, done: int, total: int, sub_steps: int, task_steps: bool
+        self,
+        model: nn.Module,
+        done: int,
+        total: int,
+        sub_steps: int,
+        task_steps: Mapping[str, int],
     ) -> None:
         """Take note of where training stands, and share the storage of the model's parameters."""
         self.relink()
