@@ -6,16 +6,17 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from mmgradsplit.engine.loops.repeats import REPEAT
 from mmgradsplit.registry import DATA_SAMPLERS, DATASETS, METRICS, TRANSFORMS
 from mmgradsplit.utils import did_you_mean
 from mmgradsplit.utils.signatures import fits, parameters_of, unfit
 
 from .typed_keys import typed_problems
 
-# What mmengine takes out of a dataloader's dict before it builds the class.
+# What mmengine and the loops take out of a dataloader's dict before the class is built.
 LOADER = (
     'batch_sampler', 'collate_fn', 'dataset', 'disable_subprocess_warning', 'num_batch_per_epoch',
-    'sampler', 'worker_init_fn',
+    'sampler', 'worker_init_fn', REPEAT,
 )  # fmt: skip
 
 

@@ -33,6 +33,11 @@ class PercentVOCMetric:
     def dataset_meta(self, dataset_meta: dict) -> None:
         self.metric.dataset_meta = dataset_meta
 
+    @property
+    def results(self) -> list:
+        """What was processed since the latest evaluation."""
+        return self.metric.results
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Pass predictions on to mmdet's metric."""
         self.metric.process(data_batch, data_samples)
