@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -13,6 +14,9 @@ from mmgradsplit.utils import unwrapped
 
 from .checks import check_annotations, check_outputs, dataset_errors_said
 from .streams import TaskDataset, TaskStream, rewrap
+from .transfer import Transfer
+
+CPU = torch.device('cpu')
 
 
 def task_names(runner: Runner) -> list[str]:
@@ -122,6 +126,11 @@ class _Datasets:
         return sum(len(dataset) for dataset in self.datasets.values())
 
 
+def device_of(runner: Runner) -> torch.device:
+    """The device of a runner's model, where batches have to go."""
+    return next(runner.model.parameters()).device
+
+
 class RoundRobinDataLoader:
     """Batches of all tasks, one of each for a major iteration.
 
@@ -129,39 +138,67 @@ class RoundRobinDataLoader:
         dataloaders: The tasks' dataloaders.
         iters_per_epoch: Major iterations of an epoch.
         seed: Seed of the run.
+        device: Where the batches have to go.
     """
 
     def __init__(
-        self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int
+        self,
+        dataloaders: Mapping[str, DataLoader],
+        iters_per_epoch: int,
+        seed: int,
+        device: torch.device = CPU,
     ) -> None:
+        self.transfer = Transfer(device)
         self.streams = {
-            task: TaskStream(loader, task, seed) for task, loader in dataloaders.items()
+            task: TaskStream(loader, task, seed, packed=self.transfer.moves)
+            for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets({task: s.dataset for task, s in self.streams.items()})
         self.iters_per_epoch = iters_per_epoch
         self._iteration = 0
+        self._ahead: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return self.iters_per_epoch
 
     def seek(self, iteration: int, seed: int) -> None:
         """Make ``iteration``, from the beginning of the run with this seed, the next one."""
-        self._iteration = iteration
+        self._iteration, self._ahead = iteration, None
         for stream in self.streams.values():
             stream.seek(iteration, seed)
 
     def close(self) -> None:
         """Stop the workers."""
+        self._ahead = None
         for stream in self.streams.values():
             stream.close()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Batches by task, to the end of the epoch of the current iteration."""
         while True:
-            self._iteration += 1
-            yield {task: next(stream) for task, stream in self.streams.items()}
+            batch = self._following() if self._ahead is None else self._ahead
+            self._iteration, self._ahead = self._iteration + 1, None
+            self.transfer.arrive()
+            yield batch
             if self._iteration % self.iters_per_epoch == 0:
                 return
+
+    def look_ahead(self) -> None:
+        """Begin to move the next batch of the epoch, where it has to be moved.
+
+        The training loop calls it when the device has its work, before it waits for the device.
+        """
+        inside = self._iteration % self.iters_per_epoch != 0
+        if self.transfer.moves and inside and self._ahead is None:
+            self._ahead = self._following()
+
+    def _following(self) -> dict[str, Any]:
+        """The batch of the current iteration."""
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        """The next batch of each stream, under way."""
+        return {task: self.transfer.send(next(stream)) for task, stream in self.streams.items()}
 
 
 class SequentialDataLoader:

@@ -15,7 +15,7 @@ from mmgradsplit.functional import derive_seed
 from mmgradsplit.registry import ALLOCATORS, LOOPS
 
 from .batches import with_own_samples
-from .dataloaders import RoundRobinDataLoader, build_dataloader, task_names
+from .dataloaders import CPU, RoundRobinDataLoader, build_dataloader, device_of, task_names
 from .seeded import SeededTrainLoop, Step
 
 STREAM = 'joint'
@@ -59,12 +59,18 @@ class RevisitingDataLoader(RoundRobinDataLoader):
         iters_per_epoch: Iterations of an epoch.
         seed: Seed of the run.
         gap: Iterations after which a batch comes again.
+        device: Where the batches have to go.
     """
 
     def __init__(
-        self, dataloaders: Mapping[str, DataLoader], iters_per_epoch: int, seed: int, gap: int
+        self,
+        dataloaders: Mapping[str, DataLoader],
+        iters_per_epoch: int,
+        seed: int,
+        gap: int,
+        device: torch.device = CPU,
     ) -> None:
-        super().__init__(dataloaders, iters_per_epoch, seed)
+        super().__init__(dataloaders, iters_per_epoch, seed, device)
         self.gap = gap
         self._kept: list[dict[str, Any]] = []
 
@@ -77,21 +83,14 @@ class RevisitingDataLoader(RoundRobinDataLoader):
         self._kept = [self._read() for _ in range(min(place, self.gap))]
         self._iteration = iteration
 
-    def _read(self) -> dict[str, Any]:
-        return {name: next(stream) for name, stream in self.streams.items()}
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches, to the end of the epoch of the current iteration."""
-        while True:
-            place = self._iteration % (2 * self.gap)
-            if place == 0:
-                self._kept = []
-            if place < self.gap:
-                self._kept.append(self._read())
-            self._iteration += 1
-            yield self._kept[place % self.gap]
-            if self._iteration % self.iters_per_epoch == 0:
-                return
+    def _following(self) -> dict[str, Any]:
+        """The batch of the current iteration, which stays where it was moved to."""
+        place = self._iteration % (2 * self.gap)
+        if place == 0:
+            self._kept = []
+        if place < self.gap:
+            self._kept.append(self._read())
+        return self._kept[place % self.gap]
 
 
 @LOOPS.register_module()
@@ -145,12 +144,12 @@ class JointTrainLoop(SeededTrainLoop):
         if length < 1:
             raise ValueError(f'train_cfg.iters_per_epoch must be at least 1, got {length}')
         loaders = {STREAM: loader}
-        gap = self.allocator.gap
+        gap, device = self.allocator.gap, device_of(runner)
         super().__init__(
             runner,
-            RoundRobinDataLoader(loaders, length, runner.seed)
+            RoundRobinDataLoader(loaders, length, runner.seed, device)
             if gap is None
-            else RevisitingDataLoader(loaders, length, runner.seed, gap),
+            else RevisitingDataLoader(loaders, length, runner.seed, gap, device),
             tasks=self.tasks,
             sub_steps=self.allocator.sub_steps(len(self.tasks)),
             task_steps=False,

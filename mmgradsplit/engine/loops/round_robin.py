@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from mmgradsplit.registry import LOOPS
 
-from .dataloaders import RoundRobinDataLoader, build_dataloaders
+from .dataloaders import RoundRobinDataLoader, build_dataloaders, device_of
 from .seeded import SeededTrainLoop, Step
 
 
@@ -46,7 +46,7 @@ class RoundRobinTrainLoop(SeededTrainLoop):
         loaders = build_dataloaders(runner, dataloader, 'train_dataloader')
         super().__init__(
             runner,
-            RoundRobinDataLoader(loaders, iters_per_epoch, runner.seed),
+            RoundRobinDataLoader(loaders, iters_per_epoch, runner.seed, device_of(runner)),
             tasks=list(loaders),
             sub_steps=1,
             task_steps=True,

@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +17,7 @@ from mmgradsplit.utils import seed_all, unwrapped
 from .batches import with_own_samples
 from .dataloaders import RoundRobinDataLoader
 from .method import method_of
+from .step_logs import StepLogs
 
 
 class Step(NamedTuple):
@@ -32,6 +34,13 @@ class Step(NamedTuple):
     batch: dict[str, Any]
     tasks: Sequence[str]
     final: bool
+
+    def as_named(self) -> 'Step':
+        """What messages need of it, without the tensors of its batch."""
+        samples = self.batch.get('data_samples', ())
+        paths = [getattr(sample, 'img_path', 'unknown') for sample in samples]
+        named = [SimpleNamespace(img_path=path) for path in paths]
+        return self._replace(batch=dict(data_samples=named))
 
 
 class SeededTrainLoop(EpochBasedTrainLoop):
@@ -70,6 +79,7 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         self.tasks = list(tasks)
         self.sub_steps, self.task_steps = sub_steps, task_steps
         self.metrics: tuple[int, dict[str, float]] | None = None
+        self._logs = StepLogs()
 
     def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:
         """The steps of an iteration.
@@ -184,15 +194,21 @@ class SeededTrainLoop(EpochBasedTrainLoop):
             FloatingPointError: If a loss is not finite, naming step, iteration and files.
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
-        outputs: dict[str, Any] = {}
-        for step in self.steps(data_batch):
-            outputs.update(self._take(step))
+        self._logs = StepLogs()
+        try:
+            for step in self.steps(data_batch):
+                self._take(step)
+        except Exception:
+            self._read_logs()  # a loss before that was not finite explains the error
+            raise
+        self.dataloader.look_ahead()
+        outputs = self._read_logs()
         self.runner.call_hook(
             'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
         )
         self._iter += 1
 
-    def _take(self, step: Step) -> dict[str, Any]:
+    def _take(self, step: Step) -> None:
         """Take a step, and compute its losses anew where the method asks for them."""
         wrapper: Any = self.runner.optim_wrapper
         if isinstance(wrapper, OptimWrapperDict) and wrapper is not self.method:
@@ -203,11 +219,18 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         seed = derive_seed(self.runner.seed, get_rank(), self._iter, step.name)
         seed_all(seed)
         log_vars = self.runner.model.train_step(step.batch, optim_wrapper=wrapper)
-        self._check_finite(step, log_vars)
+        self._logs.add(step.as_named(), log_vars)
         if again is not None:
             seed_all(seed)
             self._revise(again, wrapper)
-        return log_vars
+
+    def _read_logs(self) -> dict[str, Any]:
+        """What the steps taken so far log; the device is waited for here, and nowhere before."""
+        outputs: dict[str, Any] = {}
+        for step, logs in self._logs.read():
+            self._check_finite(step, logs)
+            outputs.update(logs)
+        return outputs
 
     def _revise(self, batch: dict[str, Any], wrapper: OptimWrapper) -> None:
         """Hand the method the losses of a step's batch after the update."""

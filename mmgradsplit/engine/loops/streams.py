@@ -4,10 +4,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmgradsplit.functional import derive_seed
 from mmgradsplit.utils import seed_all
+
+from .packing import PackingCollate
 
 
 class TaskDataset(Dataset):
@@ -113,9 +116,21 @@ class _Tokens(Sampler):
 
 
 def rewrap(
-    dataloader: DataLoader, dataset: Dataset, batch_sampler: Any, persistent_workers: bool = False
+    dataloader: DataLoader,
+    dataset: Dataset,
+    batch_sampler: Any,
+    persistent_workers: bool = False,
+    packed: bool = False,
 ) -> DataLoader:
-    """A dataloader with the options of ``dataloader`` but another data set and batch sampler."""
+    """A dataloader with the options of ``dataloader`` but another data set and batch sampler.
+
+    Args:
+        dataloader: The dataloader.
+        dataset: The other data set.
+        batch_sampler: The other batch sampler.
+        persistent_workers: Whether workers go on after the last batch.
+        packed: Whether its batches are packed, and pinned where there is a GPU.
+    """
     options: dict[str, Any] = {}
     if dataloader.num_workers > 0:
         options['prefetch_factor'] = dataloader.prefetch_factor
@@ -125,8 +140,8 @@ def rewrap(
         dataset,
         batch_sampler=batch_sampler,
         num_workers=dataloader.num_workers,
-        collate_fn=dataloader.collate_fn,
-        pin_memory=dataloader.pin_memory,
+        collate_fn=PackingCollate(dataloader.collate_fn) if packed else dataloader.collate_fn,
+        pin_memory=dataloader.pin_memory or (packed and torch.cuda.is_available()),
         timeout=dataloader.timeout,
         worker_init_fn=dataloader.worker_init_fn,
         **options,
@@ -144,12 +159,13 @@ class TaskStream:
         dataloader: The task's dataloader, as mmengine builds it.
         task: Name of the task.
         seed: Seed of the run.
+        packed: Whether its batches are :class:`~.packing.PackedBatch`.
     """
 
-    def __init__(self, dataloader: DataLoader, task: str, seed: int) -> None:
+    def __init__(self, dataloader: DataLoader, task: str, seed: int, packed: bool = False) -> None:
         self.dataset = TaskDataset(dataloader.dataset, task)
         self._tokens = _Tokens(dataloader, task, seed)
-        self._loader = rewrap(dataloader, self.dataset, self._tokens)
+        self._loader = rewrap(dataloader, self.dataset, self._tokens, packed=packed)
         self._iterator: Iterator | None = None
         self._position = 0
 

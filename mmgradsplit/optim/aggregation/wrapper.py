@@ -224,7 +224,7 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         if self.on == FEATURES:
             plain += self.roles.shared
         average_gradients(trained(list(dict.fromkeys(plain))))
-        for param, gradient in self.sums.take(loss_scale(self.base)).items():
+        for param, gradient in self.sums.take(lambda: loss_scale(self.base)).items():
             param.grad = gradient
 
     def _scaled(self, loss: Tensor) -> Tensor:

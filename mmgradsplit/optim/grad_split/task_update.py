@@ -89,7 +89,7 @@ class TaskUpdate:
         self.sums.add(self.task, {p: grad for p, grad in found.items() if grad is not None})
         self._clear_sources()
         if steps:
-            for param, gradient in self.sums.take(loss_scale(wrapper)).items():
+            for param, gradient in self.sums.take(lambda: loss_scale(wrapper)).items():
                 param.grad = gradient
             wrapper.step()
             wrapper.zero_grad()
