@@ -18,7 +18,7 @@ def gradients(conv: nn.Conv2d, inputs: torch.Tensor, spans: list | None) -> list
     if spans is None:
         output = conv(inputs)
     else:
-        with HeldGradients({conv.weight: spans}):
+        with HeldGradients({conv.weight: spans}).of(conv):
             output = conv(inputs)
     output.float().square().sum().backward()
     return [output.detach(), conv.weight.grad.clone(), inputs.grad]
@@ -69,7 +69,7 @@ def test_mixed_precision_is_autograds():
 
 def test_a_convolution_that_is_not_named_is_left_alone():
     conv, other = nn.Conv2d(4, 8, 3, bias=False), nn.Conv2d(4, 8, 3, bias=False)
-    with HeldGradients({other.weight: SPANS}):
+    with HeldGradients({other.weight: SPANS}).of(conv):
         conv(torch.randn(2, 4, 9, 7)).sum().backward()
     assert all(weight.any() for weight in conv.weight.grad)
 

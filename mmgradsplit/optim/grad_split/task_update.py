@@ -64,7 +64,8 @@ class TaskUpdate:
         # Without no_sync: under it, DistributedDataParallel would take the parameters that other
         # tasks have used since for this task's. And so all ranks wait with the same gradients,
         # which one checkpoint holds.
-        with self.optim_wrapper.optim_context(unwrapped(model)), self.held_gradients:
+        bare = unwrapped(model)
+        with self.optim_wrapper.optim_context(bare), self.held_gradients.of(bare):
             yield
 
     def update(self, loss: Tensor, steps: bool) -> None:
