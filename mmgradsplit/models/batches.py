@@ -1,6 +1,7 @@
 """Batches with an allocation: preprocessing, and the samples of one task."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -65,7 +66,9 @@ def preprocess(preprocessor: nn.Module, data: dict, training: bool) -> dict:
     """What a preprocessor makes of a batch, with what the loop has added."""
     own = {key: value for key, value in data.items() if key not in ADDED}
     added = {key: value for key, value in data.items() if key in ADDED}
-    with IndicesOnDevice():
+    device = getattr(preprocessor, 'device', None)
+    here = device is None or device.type == 'cpu'
+    with nullcontext() if here else IndicesOnDevice():
         return dict(preprocessor(own, training), **added)
 
 

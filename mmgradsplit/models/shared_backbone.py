@@ -18,14 +18,16 @@ class BackbonePass:
 
     Args:
         backbone: The shared backbone.
+        channels_last: Whether images get their channels last in memory before the pass.
 
     Attributes:
         task: The task of the latest pass, which modules that differ by task read. It stays until
             the next pass: activation checkpointing runs parts of a pass again in the backward.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, channels_last: bool = False) -> None:
         self.backbone = backbone
+        self.format = torch.channels_last if channels_last else torch.preserve_format
         self.task: str | None = None
         self._inputs: torch.Tensor | None = None
         self._features: Any = None
@@ -35,7 +37,7 @@ class BackbonePass:
         if inputs is self._inputs:
             return self._features
         self.task = task
-        return self.backbone(inputs)
+        return self.backbone(inputs.to(memory_format=self.format))
 
     @contextmanager
     def hand_out(self, inputs: torch.Tensor, features: Any) -> Iterator[None]:

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+from torch import Tensor
 
 from mmgradsplit.registry import HOOKS
 from mmgradsplit.utils import write_atomically
@@ -52,6 +53,12 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(backend_args=dict(backend='atomic'), **kwargs)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Give the weights the plain form in memory, which ``model.channels_last`` changes."""
+        weights = checkpoint['state_dict']
+        for name in [name for name, value in weights.items() if isinstance(value, Tensor)]:
+            weights[name] = weights[name].contiguous()
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         with self._remove_afterwards():

@@ -81,9 +81,11 @@ class HeldGradients:
 
     def _held_forwards(self, model: nn.Module) -> Iterator[tuple[nn.Module, Callable]]:
         for conv in model.modules():
+            weight: Any = getattr(conv, 'weight', None)
             if (
                 isinstance(conv, nn.Conv2d)
-                and conv._parameters.get('weight') in self.spans
+                and isinstance(weight, nn.Parameter)
+                and weight in self.spans
                 and type(conv)._conv_forward is nn.Conv2d._conv_forward
                 and conv.bias is None
                 and conv.groups == 1
@@ -91,7 +93,7 @@ class HeldGradients:
                 and not isinstance(conv.padding, str)
             ):
                 options = (conv.stride, conv.padding, conv.dilation, conv.groups)
-                yield conv, partial(_held_forward, self.spans[conv.weight], options)
+                yield conv, partial(_held_forward, self.spans[weight], options)
 
 
 def _held_forward(
