@@ -16,6 +16,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from mmgradsplit.engine.loops.batches import with_own_samples
 from mmgradsplit.engine.loops.packing import ALIGNMENT, PackedBatch, PackingCollate
 
 
@@ -124,6 +125,17 @@ def test_what_is_no_plain_tensor_stays_what_it_is() -> None:
     sparse, trained = torch.eye(2).to_sparse(), torch.ones(2, requires_grad=True)
     first, second = PackedBatch.of([sparse, trained]).unpack()
     assert first is sparse and second is trained
+
+
+def test_own_samples_have_memory_of_their_own_and_no_more() -> None:
+    batch = PackedBatch.of(dict(inputs=[torch.rand(1000)], data_samples=[pose()])).unpack()
+    own = with_own_samples(batch)
+    assert content(own) == content(batch)
+    assert own['inputs'] is batch['inputs']
+    for tensor in tensors(own['data_samples']):
+        assert tensor.untyped_storage().nbytes() == tensor.nbytes
+        tensor.fill_(7)
+    assert not any((tensor == 7).any() for tensor in tensors(batch))
 
 
 def test_a_worker_sends_one_piece_of_shared_memory() -> None:

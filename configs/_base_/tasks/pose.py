@@ -41,6 +41,7 @@ pose = dict(
                 dict(type='LoadImage'),
                 dict(type='GetBBoxCenterScale'),
                 dict(type='RandomFlip', direction='horizontal'),
+                dict(type='mmgradsplit.Straighten'),
                 dict(
                     type='RandomBBoxTransform',
                     shift_prob=0.0,

@@ -106,6 +106,18 @@ class PackingCollate:
         return PackedBatch.of(self.collate(samples))
 
 
+def tensors_of(batch: Any) -> list[Tensor]:
+    """The tensors of a batch, or of its data samples."""
+    found: list[Tensor] = []
+
+    def note(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    _exchanged(batch, lambda part: isinstance(part, Tensor), note)
+    return found
+
+
 def _is_packed(part: Any) -> bool:
     return (
         type(part) is Tensor
