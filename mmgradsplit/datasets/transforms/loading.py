@@ -107,14 +107,17 @@ class LoadDenseAnnotations(BaseTransform):
         return results
 
     def _segmentation(self, raw: NDArray, results: dict) -> NDArray[np.uint8]:
-        labels = np.rint(raw[..., 0]).astype(np.int64)
-        labels[(labels < 0) | (labels > IGNORED)] = IGNORED
+        labels = raw[..., 0]
+        if labels.dtype != np.uint8:
+            labels = np.rint(labels).astype(np.int64)
+            labels[(labels < 0) | (labels > IGNORED)] = IGNORED
+            labels = labels.astype(np.uint8)
         table: NDArray = np.arange(IGNORED + 1)
         for old, new in (results.get('label_map') or {}).items():
             table[old] = new
         if results.get('reduce_zero_label'):
             table = np.where((table == 0) | (table == IGNORED), IGNORED, table - 1)
-        return table[labels].astype(np.uint8)
+        return cv2.LUT(labels, table.astype(np.uint8))
 
     def _depth(self, raw: NDArray, results: dict) -> NDArray[np.float32]:
         depth = raw[..., 0].astype(np.float32) * np.float32(self.depth_factor)
@@ -128,15 +131,15 @@ class LoadDenseAnnotations(BaseTransform):
 
 def _normal(raw: NDArray, results: dict) -> NDArray[np.float32]:
     normal = raw.astype(np.float32)
-    length = np.linalg.norm(normal, axis=2, keepdims=True)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        return _where(length > 0.1, normal / length)
+    x, y, z = (normal[..., i] for i in range(3))
+    length = np.sqrt(x * x + y * y + z * z)
+    # Whatever is not finite makes the length so.
+    length[~((length > 0.1) & (length < np.inf))] = np.nan
+    return normal / length[..., None]
 
 
 def _where(measured: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The values that were measured and are finite, NaN elsewhere."""
-    if values.ndim == 3:
-        measured = measured & np.isfinite(values).all(2, keepdims=True)
     return np.where(measured & np.isfinite(values), values, np.float32(np.nan))
 
 
