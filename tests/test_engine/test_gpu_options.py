@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 import torch
+from fixtures_gpu import watch_groups
 from fixtures_training import assert_same, build, load, run, scalars, tiny_config, write_data
 from mmengine.config import Config
 from torch import Tensor
 
 from mmgradsplit.apis.preparation import use_mixed_precision
 
+pytestmark = pytest.mark.gpu(alone=False)
 TASKS = ('attribute', 'pose')
 COMPILED = dict(
     backend='aot_eager'
@@ -41,6 +43,8 @@ def config(data: Path, name: str) -> Config:
     cfg = tiny_config(data, TASKS, **options)
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.param_scheduler = []
+    if torch.cuda.is_available():
+        cfg.randomness.deterministic = True
     if amp:
         use_mixed_precision(cfg)
     return cfg
@@ -55,25 +59,7 @@ def test_a_step_leaves_what_it_may_not_move_bit_for_bit(
     data: Path, tmp_path: Path, name: str
 ) -> None:
     runner = build(config(data, name), tmp_path)
-    model, train_step = runner.model, runner.model.train_step
-    convs = [m for m in model.backbone.layer4.modules() if isinstance(m, torch.nn.Conv2d)]
-    moved = {task: [0, 0] for task in TASKS}
-
-    def watched(batch: dict, optim_wrapper: Any) -> Any:
-        before = [conv.weight.detach().clone() for conv in convs]
-        logs = train_step(batch, optim_wrapper)
-        own = TASKS.index(batch['task'])
-        for old, conv in zip(before, convs, strict=True):
-            half = len(old) // 2
-            changed = [
-                not torch.equal(old[part], conv.weight[part])
-                for part in (slice(0, half), slice(half, 2 * half))
-            ]
-            moved[batch['task']][0] += changed[own]
-            moved[batch['task']][1] += changed[1 - own]
-        return logs
-
-    model.train_step = watched
+    moved = watch_groups(runner, TASKS)
     counters = torch._dynamo.utils.counters
     counters.clear()
     runner.train()
@@ -81,9 +67,8 @@ def test_a_step_leaves_what_it_may_not_move_bit_for_bit(
         # Both tasks have images of the same size, but hold other filters.
         assert counters['stats']['unique_graphs'] == len(TASKS)
         assert not counters['graph_break']
-    for task in TASKS:
-        trained, kept = moved[task]
-        assert trained == 6 * len(convs) and kept == 0
+    for trained, kept, convolutions in moved.values():
+        assert trained == 6 * convolutions and kept == 0
 
 
 def test_options_train_alike(data: Path, tmp_path: Path) -> None:
