@@ -98,17 +98,15 @@ class FakeTensor(Tensor):
         if func in (Tensor.__getitem__, Tensor.__setitem__):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
             if any(isinstance(part, list) for part in index):
-                there = tuple(
-                    torch.tensor(p, device=DEVICE) if isinstance(p, list) else p for p in index
-                )
+                there = tuple(_tensor(p, DEVICE) if isinstance(p, list) else p for p in index)
                 args = (args[0], there, *args[2:])
         if func is Tensor.tolist:
             return args[0].cpu().tolist()
         if func is Tensor.numpy:
             raise TypeError(f'cannot read a tensor of the device {DEVICE}; copy it to the CPU')
         if func is Tensor.new_tensor:
-            options = dict(dtype=args[0].dtype, device=args[0].device, **(kwargs or {}))
-            return torch.tensor(*args[1:], **options)
+            options = {'dtype': args[0].dtype, 'device': args[0].device, **(kwargs or {})}
+            return _tensor(*args[1:], **options)
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **(kwargs or {}))
 
@@ -211,10 +209,12 @@ class InUse(TorchFunctionMode):
         """Call ``func``."""
         options = dict(kwargs or {})
         if func is torch.tensor and torch.device(options.get('device') or 'cpu').type == NAME:
-            device = options.pop('device')
-            trained = options.pop('requires_grad', False)
-            return func(*args, **options).to(device).requires_grad_(trained)
+            return _tensor(*args, **options)
         return func(*args, **options)
+
+
+def _tensor(data: Any, device: Any, requires_grad: bool = False, **options: Any) -> Tensor:
+    return torch.tensor(data, **options).to(device).requires_grad_(requires_grad)
 
 
 _library = torch.library.Library('_', 'IMPL')
