@@ -20,7 +20,6 @@ COMPILED = dict(
 OPTIONS: dict[str, dict[str, Any]] = {
     'plain': {},
     'channels last': dict(model__channels_last=True),
-    'compiled': dict(model__compile_backbone=COMPILED),
     'fused': dict(optim_wrapper__optimizer__fused=True),
     'all': dict(
         model__channels_last=True,
@@ -72,7 +71,7 @@ def test_a_step_leaves_what_it_may_not_move_bit_for_bit(
 
 def test_options_train_alike(data: Path, tmp_path: Path) -> None:
     found = {}
-    for name in ('plain', 'channels last', 'compiled', 'fused'):
+    for name in ('plain', 'channels last', 'fused'):
         run(config(data, name), tmp_path / name)
         found[name] = losses(tmp_path / name)
     assert len(found['plain']) > 10

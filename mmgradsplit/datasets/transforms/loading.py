@@ -117,7 +117,7 @@ class LoadDenseAnnotations(BaseTransform):
             table[old] = new
         if results.get('reduce_zero_label'):
             table = np.where((table == 0) | (table == IGNORED), IGNORED, table - 1)
-        return cv2.LUT(labels, table.astype(np.uint8))
+        return np.asarray(cv2.LUT(labels, table.astype(np.uint8)), np.uint8)
 
     def _depth(self, raw: NDArray, results: dict) -> NDArray[np.float32]:
         depth = raw[..., 0].astype(np.float32) * np.float32(self.depth_factor)
