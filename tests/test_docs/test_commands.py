@@ -41,6 +41,7 @@ READS = {
     'methods': ('train_dataloader',),
     'major_iteration': ('train_dataloader',),
     'allocation': ('train_dataloader',),
+    'loading': ('train_dataloader',),
 }
 TRAINING = ('train_dataloader', 'val_dataloader')
 
@@ -303,6 +304,8 @@ RUN = [
 ]
 # Tools that are called by a test of their own.
 ELSEWHERE = {
+    'gpu': 'test_benchmarks_gpu.py',
+    'loading': 'test_benchmarks_gpu.py',
     'export': 'test_export/test_toolbox.py',
     'gallery': 'test_inference/test_gallery.py',
     'serve': 'test_inference/test_serve.py',
