@@ -21,6 +21,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     'plain': {},
     'channels last': dict(model__channels_last=True),
     'fused': dict(optim_wrapper__optimizer__fused=True),
+    'checkpointed': dict(model__backbone__with_cp=True),
     'all': dict(
         model__channels_last=True,
         model__compile_backbone=COMPILED,
@@ -52,7 +53,7 @@ def losses(work_dir: Path) -> list[float]:
     return [value for line in scalars(work_dir) for key, value in line.items() if 'loss' in key]
 
 
-@pytest.mark.parametrize('name', ['plain', 'channels last', 'fused', 'all'])
+@pytest.mark.parametrize('name', ['plain', 'channels last', 'fused', 'checkpointed', 'all'])
 def test_a_step_leaves_what_it_may_not_move_bit_for_bit(
     data: Path, tmp_path: Path, name: str
 ) -> None:
@@ -71,7 +72,7 @@ def test_a_step_leaves_what_it_may_not_move_bit_for_bit(
 
 def test_options_train_alike(data: Path, tmp_path: Path) -> None:
     found = {}
-    for name in ('plain', 'channels last', 'fused'):
+    for name in ('plain', 'channels last', 'fused', 'checkpointed'):
         run(config(data, name), tmp_path / name)
         found[name] = losses(tmp_path / name)
     assert len(found['plain']) > 10
