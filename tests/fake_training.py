@@ -77,12 +77,34 @@ def compare(config: Callable[[], Config], folder: Path) -> dict[str, Any]:
     )
 
 
+def validated(folder: Path, device: Any) -> tuple[dict[str, float], fake_device.Counts]:
+    """Metrics of the four untrained tasks, and the counts of their validation."""
+    there = mock.patch('mmengine.runner.runner.get_device', lambda: device)
+    with there, fake_device.InUse():
+        runner = build(round_robin(folder), folder / 'work')
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for param in runner.model.parameters():
+                param.copy_(torch.randn(param.shape) / 8)
+        with fake_device.counting() as counts:
+            found = runner.val()
+    return {name: float(value) for name, value in found.items()}, counts
+
+
+def compare_validations(folder: Path) -> dict[str, Any]:
+    """The same validation on both devices."""
+    here, _ = validated(folder, 'cpu')
+    there, counts = validated(folder, fake_device.DEVICE)
+    return dict(same=here == there, metrics=there, waits=counts.waits, copies=counts.copies)
+
+
 def main(folder: Path) -> None:
     """Print what was found."""
     found = dict(
         round_robin=compare(lambda: round_robin(folder), folder),
         workers=compare(lambda: round_robin(folder, workers=1, batch_size=2), folder),
         joint=compare(lambda: joint(folder), folder),
+        validation=compare_validations(folder),
     )
     print(json.dumps(found))
 

@@ -34,6 +34,14 @@ def test_a_batch_travels_once(found: dict, kind: str, batches: int) -> None:
     assert found[kind]['copies'].pop('to the device') == batches
 
 
+def test_a_validation_has_the_same_metrics_and_sends_a_batch_once(found: dict) -> None:
+    validation = found['validation']
+    assert validation['same'] and len(validation['metrics']) > 4
+    # Batches of 5: of 16 pictures for re-identification, 12 for the others; and mmpose sends the
+    # order of the mirrored keypoints with each batch.
+    assert validation['copies']['to the device'] == (4 + 3 + 3 + 3) + 3
+
+
 def test_waits_are_few_whatever_the_batch_size(found: dict) -> None:
     waits = found['round_robin']['waits']
     assert sum(waits.values()) <= 4, waits

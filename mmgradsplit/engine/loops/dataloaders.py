@@ -207,13 +207,21 @@ class SequentialDataLoader:
 
     Args:
         dataloaders: The tasks' dataloaders.
+        device: Where the batches have to go.
     """
 
-    def __init__(self, dataloaders: Mapping[str, DataLoader]) -> None:
+    def __init__(self, dataloaders: Mapping[str, DataLoader], device: torch.device = CPU) -> None:
+        self.transfer = Transfer(device)
         datasets = {task: TaskDataset(loader.dataset, task) for task, loader in dataloaders.items()}
         self.dataset = _Datasets(datasets)
         self.dataloaders = {
-            task: rewrap(loader, datasets[task], loader.batch_sampler, loader.persistent_workers)
+            task: rewrap(
+                loader,
+                datasets[task],
+                loader.batch_sampler,
+                loader.persistent_workers,
+                packed=self.transfer.moves,
+            )
             for task, loader in dataloaders.items()
         }
 
@@ -222,5 +230,7 @@ class SequentialDataLoader:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for task, loader in self.dataloaders.items():
-            for batch in loader:
+            for packed in loader:
+                batch = self.transfer.send(packed)
+                self.transfer.arrive()
                 yield dict(batch, task=task)

@@ -7,7 +7,7 @@ from mmengine.runner import BaseLoop, Runner, TestLoop, ValLoop
 
 from mmgradsplit.registry import EVALUATOR, LOOPS
 
-from .dataloaders import SequentialDataLoader, build_dataloaders, check_tasks
+from .dataloaders import SequentialDataLoader, build_dataloaders, check_tasks, device_of
 
 
 class MultiTaskLoop(BaseLoop):
@@ -40,7 +40,7 @@ class MultiTaskLoop(BaseLoop):
     ) -> None:
         loaders = build_dataloaders(runner, dataloader, f'{self.stage}_dataloader')
         check_tasks(evaluator, list(loaders), f'{self.stage}_evaluator')
-        sequence = SequentialDataLoader(loaders)
+        sequence = SequentialDataLoader(loaders, device_of(runner))
         built = EVALUATOR.build(
             dict(
                 type='mmgradsplit.MultiTaskEvaluator',
