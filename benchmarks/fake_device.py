@@ -97,8 +97,10 @@ class FakeTensor(Tensor):
         """Call ``func``; an index that is a list travels to the device each time."""
         if func in (Tensor.__getitem__, Tensor.__setitem__):
             index = args[1] if isinstance(args[1], tuple) else (args[1],)
-            if any(isinstance(part, list) for part in index):
-                there = tuple(_tensor(p, DEVICE) if isinstance(p, list) else p for p in index)
+            if any(isinstance(part, list | range) for part in index):
+                there = tuple(
+                    _tensor([*p], DEVICE) if isinstance(p, list | range) else p for p in index
+                )
                 args = (args[0], there, *args[2:])
         if func is Tensor.tolist:
             return args[0].cpu().tolist()
