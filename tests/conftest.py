@@ -12,6 +12,20 @@ from mmengine.registry import DefaultScope
 import mmgradsplit  # noqa: F401  (mends imports, so it comes before what the tests import)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add ``--rehearse``."""
+    said = 'run the tests for a GPU on the CPU, as far as they go there'
+    parser.addoption('--rehearse', action='store_true', help=said)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what is for a GPU alone, where there is none."""
+    marker = item.get_closest_marker('gpu')
+    alone = marker is not None and marker.kwargs.get('alone', True)
+    if alone and not torch.cuda.is_available() and not item.config.getoption('--rehearse'):
+        pytest.skip('needs a GPU; --rehearse tries it on the CPU')
+
+
 @pytest.fixture(autouse=True, scope='session')
 def impatient() -> Iterator[None]:
     """Wait shortly, not 5 s, for a worker of a dataloader that has failed."""

@@ -27,7 +27,7 @@ def on_two_ranks(function: Callable[[int, Path], None], folder: Path, timeout: f
         TimeoutError: If they were.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    arguments = (function, folder, _free_port())
+    arguments = (function, folder, free_port())
     context = mp.start_processes(_rank, arguments, nprocs=2, join=False, start_method='fork')
     end = time.monotonic() + timeout
     while not context.join(timeout=1):
@@ -37,7 +37,8 @@ def on_two_ranks(function: Callable[[int, Path], None], folder: Path, timeout: f
             raise TimeoutError(f'the two processes ran for more than {timeout} s')
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody uses."""
     with socket.socket() as place:
         place.bind(('127.0.0.1', 0))
         return place.getsockname()[1]

@@ -36,6 +36,7 @@ def small(loader: ConfigDict, coco: Path) -> ConfigDict:
     return loader
 
 
+@pytest.mark.gpu(alone=False)
 @pytest.mark.parametrize(
     ('config', 'names'),
     [
@@ -80,6 +81,7 @@ def test_a_detector_of_mmdets_trains_beside_another_task(
     assert untrained['delta_m'] == pytest.approx(-50 + untrained['attribute/MA'] - 50)
 
 
+@pytest.mark.gpu(alone=False)
 @pytest.mark.parametrize('name', ['coco', 'cityscapes'])
 def test_mask_rcnn_with_allocations_trains(
     name: str, coco: Path, tmp_path: Path, stand_in: None

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.dist import is_distributed
@@ -148,16 +149,18 @@ def run_name(cfg: Config) -> str:
 
 
 def use_mixed_precision(cfg: Config) -> None:
-    """Train in mixed precision: float16 with loss scaling on a GPU, bfloat16 on a CPU.
+    """Train in mixed precision: bfloat16 where the device has it, else float16 with loss scaling.
 
-    mmengine's ``AmpOptimWrapper`` refuses to run without a GPU; there ``AutocastOptimWrapper``
-    takes its place, without loss scaling, since bfloat16 has the range of float32.
+    bfloat16 has the range of float32 and needs no loss scale, which the optimizer would wait for.
+    The key ``dtype`` of ``optim_wrapper.base``, or of a plain ``optim_wrapper``, chooses otherwise:
+    ``'float16'`` or ``'bfloat16'``.
 
     Args:
         cfg: The config; its ``optim_wrapper.base`` changes, or its plain ``optim_wrapper``.
 
     Raises:
-        ValueError: If the optimizer wrapper is of a type that this cannot be said for.
+        ValueError: If the optimizer wrapper is of a type that this cannot be said for, or the
+            device does not have the type that is chosen.
     """
     wrapper, key = cfg.optim_wrapper, 'optim_wrapper'
     if 'optimizer' not in wrapper and 'type' not in wrapper:
@@ -177,11 +180,27 @@ def use_mixed_precision(cfg: Config) -> None:
             f"set in the config; --amp serves mmengine's OptimWrapper, alone or as "
             f'optim_wrapper.base'
         )
-    if get_device() == 'cpu':
-        wrapper.update(type='mmgradsplit.AutocastOptimWrapper', dtype='bfloat16')
+    dtype = wrapper.setdefault('dtype', 'bfloat16' if _has_bfloat16() else 'float16')
+    if dtype == 'bfloat16':
+        wrapper.update(type='mmgradsplit.AutocastOptimWrapper')
+    elif dtype != 'float16':
+        raise ValueError(f"{key}.dtype must be 'float16' or 'bfloat16' with --amp, got {dtype!r}")
+    elif get_device() == 'cpu':
+        raise ValueError(
+            f"{key}.dtype='float16' needs a GPU, which scales the loss; leave the key out, and "
+            f'--amp takes bfloat16'
+        )
     else:
         wrapper.update(type='AmpOptimWrapper')
         wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _has_bfloat16() -> bool:
+    """Whether the device computes in bfloat16 by itself, as CPUs do and GPUs since 2020."""
+    device = get_device()
+    if device == 'cuda':
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == 'cpu'
 
 
 def _complete_wrapper(wrapper: dict[str, Any]) -> None:

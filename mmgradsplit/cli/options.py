@@ -147,7 +147,9 @@ def add_method(parser: argparse.ArgumentParser) -> None:
 def add_amp(parser: argparse.ArgumentParser) -> None:
     """Add ``--amp``."""
     parser.add_argument(
-        '--amp', action='store_true', help='mixed precision (float16 on a GPU, bfloat16 on a CPU)'
+        '--amp',
+        action='store_true',
+        help='mixed precision: bfloat16, or float16 with loss scaling on a GPU without it',
     )
 
 

@@ -14,9 +14,12 @@ from .transforms import (
     LoadDenseAnnotations,
     LoadImage,
     LoadLabelMap,
+    LoadReducedImage,
     PackDenseInputs,
+    QuickBBoxTransform,
     RandomMirror,
     RandomZoom,
+    Straighten,
 )
 
 __all__ = [
@@ -30,12 +33,15 @@ __all__ = [
     'LoadDenseAnnotations',
     'LoadImage',
     'LoadLabelMap',
+    'LoadReducedImage',
     'Market1501',
     'Market1501Attributes',
     'MultiAnnotationDataset',
     'NYUv2',
     'PackDenseInputs',
+    'QuickBBoxTransform',
     'RandomIdentitySampler',
     'RandomMirror',
     'RandomZoom',
+    'Straighten',
 ]

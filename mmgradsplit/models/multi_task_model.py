@@ -76,6 +76,10 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
             ``_scope_`` overrides it. The order is the order of the filter groups.
         order: Names of the tasks in order, where that of ``tasks`` got lost: mmengine sorts the
             keys of the config that it leaves in the work dir. ``mmgradsplit.apis`` sets it.
+        channels_last: Whether weights and images have their channels last in memory, as the tensor
+            cores of a GPU take them. Checkpoints stay in the plain form.
+        compile_backbone: Whether ``torch.compile`` compiles the backbone, a graph for each size of
+            images and, under GradSplit, for each task; or the arguments of ``torch.compile``.
 
     Raises:
         ValueError: If there is no task, a task's config is not one of a model, or ``order`` does
@@ -93,6 +97,8 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
         backbone: dict,
         tasks: Mapping[str, dict],
         order: Sequence[str] | None = None,
+        channels_last: bool = False,
+        compile_backbone: bool | Mapping[str, Any] = False,
     ) -> None:
         if not tasks:
             raise ValueError('model.tasks is empty: a MultiTaskModel needs at least one task')
@@ -104,8 +110,15 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
         super().__init__(data_preprocessor=TaskPreprocessor(built))
         self.backbone = MODELS.build(backbone)
         self.tasks = built
-        self.backbone_pass = BackbonePass(self.backbone)
         self.exchanges = Exchanges('tasks.')
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.to(memory_format=self.memory_format)
+        if compile_backbone is not False:
+            options = {} if compile_backbone is True else dict(compile_backbone)
+            _allow_graphs(8 * len(order))
+            # In place, so that names in checkpoints stay.
+            self.backbone.compile(**{'dynamic': False, **options})
+        self.backbone_pass = BackbonePass(self.backbone, channels_last)
         for name, task in built.items():
             task.backbone.link(self.backbone_pass, name)
         for norm in self._task_norms():
@@ -167,6 +180,8 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
 
     def init_weights(self) -> None:
         """Initialise all weights; without a network, what it would have brought is random."""
+        # Random numbers fill a weight in the order in which it lies in memory.
+        self.to(memory_format=torch.contiguous_format)
         try:
             super().init_weights()
         except (URLError, ConnectionError, TimeoutError) as error:
@@ -177,6 +192,7 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
             super().init_weights()
         for norm in self._task_norms():
             norm.start_alike()
+        self.to(memory_format=self.memory_format)
 
     def _do_without_downloads(self, error: Exception) -> None:
         forget_failed_init(self)
@@ -255,6 +271,14 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
         task = data['task']
         loss, log_vars = self.parse_losses(outputs)
         return TaskLosses(mean_of_ranks({task: loss}, [task], loss), under(task, log_vars))
+
+
+def _allow_graphs(number: int) -> None:
+    """Let torch make so many graphs of a function, before it goes on without."""
+    import torch._dynamo  # takes a second, which only those who compile wait for
+
+    config = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, number)
 
 
 def _default_init(kind: type) -> Any:

@@ -19,6 +19,7 @@ class BackbonePass:
 
     Args:
         backbone: The shared backbone.
+        channels_last: Whether images get their channels last in memory before the pass.
 
     Attributes:
         task: The task of the latest pass, which modules that differ by task read. Where activation
@@ -26,8 +27,9 @@ class BackbonePass:
             the earlier one.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, channels_last: bool = False) -> None:
         self.backbone = backbone
+        self.format = torch.channels_last if channels_last else torch.preserve_format
         self.task: str | None = None
         self._inputs: torch.Tensor | None = None
         self._features: Any = None
@@ -38,7 +40,7 @@ class BackbonePass:
             return self._features
         self.task = task
         with also_recomputed(lambda: self._as_of(task)):
-            return self.backbone(inputs)
+            return self.backbone(inputs.to(memory_format=self.format))
 
     @contextmanager
     def _as_of(self, task: str) -> Iterator[None]:

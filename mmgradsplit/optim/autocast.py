@@ -1,30 +1,35 @@
 """Mixed precision where mmengine's AmpOptimWrapper does not run."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from mmengine.optim import OptimWrapper
-from torch import nn
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
 
 from mmgradsplit.registry import OPTIM_WRAPPERS
 
 
-class FloatForNumpy(TorchFunctionMode):
-    """Hands bfloat16 to NumPy, which has no such type, as float32.
+@contextmanager
+def float_for_numpy() -> Iterator[None]:
+    """Within this context, NumPy gets bfloat16, a type that it does not have, as float32.
 
     mmpose's heads compute accuracies in NumPy along with their losses.
     """
+    whole, before = Tensor.numpy, vars(Tensor).get('numpy')
 
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        """Call ``func``."""
-        if func is torch.Tensor.numpy and args[0].dtype is torch.bfloat16:
-            args = (args[0].float(), *args[1:])
-        return func(*args, **(kwargs or {}))
+    def numpy(tensor: Tensor, **options: Any) -> Any:
+        return whole(tensor.float() if tensor.dtype is torch.bfloat16 else tensor, **options)
+
+    Tensor.numpy = numpy  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        if before is None:  # the method is one of the base class
+            del Tensor.numpy
+        else:
+            Tensor.numpy = before  # type: ignore[method-assign]
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -48,5 +53,5 @@ class AutocastOptimWrapper(OptimWrapper):
         """Autocast for the forward pass of ``model``."""
         device = next(model.parameters()).device.type
         autocast = torch.autocast(device, dtype=self.dtype)
-        with super().optim_context(model), autocast, FloatForNumpy():
+        with super().optim_context(model), autocast, float_for_numpy():
             yield

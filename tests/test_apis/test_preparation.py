@@ -81,17 +81,26 @@ def test_a_method_in_a_plain_wrapper(options: dict, kind: str, plain: dict) -> N
 # ---- mixed precision ----
 
 
+FLOAT16 = {'type': 'AmpOptimWrapper', 'dtype': 'float16', 'loss_scale': 'dynamic'}
+BFLOAT16 = {'type': 'mmgradsplit.AutocastOptimWrapper', 'dtype': 'bfloat16'}
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Lets torch have a device: a CPU, or a GPU with or without bfloat16."""
+    kind = request.param.split()[0]
+    monkeypatch.setattr(preparation, 'get_device', lambda: kind)
+    has = 'old' not in request.param
+    monkeypatch.setattr('torch.cuda.is_bf16_supported', lambda including_emulation: has)
+    return kind
+
+
 @pytest.mark.parametrize(
     ('device', 'expected'),
-    [
-        ('cuda', {'type': 'AmpOptimWrapper', 'loss_scale': 'dynamic'}),
-        ('cpu', {'type': 'mmgradsplit.AutocastOptimWrapper', 'dtype': 'bfloat16'}),
-    ],
+    [('cuda', BFLOAT16), ('cuda, old', FLOAT16), ('cpu', BFLOAT16), ('npu', FLOAT16)],
+    indirect=['device'],
 )
-def test_amp_chooses_by_the_device(
-    device: str, expected: dict, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preparation, 'get_device', lambda: device)
+def test_amp_chooses_by_the_device(device: str, expected: dict) -> None:
     plain = Config({'optim_wrapper': {'type': 'OptimWrapper', 'accumulative_counts': 2}})
     use_mixed_precision(plain)
     assert plain.optim_wrapper == {**expected, 'accumulative_counts': 2}
@@ -101,6 +110,28 @@ def test_amp_chooses_by_the_device(
         for _ in range(2):
             use_mixed_precision(ours)
             assert ours.optim_wrapper == dict(before, base=expected)
+
+
+@pytest.mark.parametrize('device', ['cuda', 'cpu'], indirect=True)
+@pytest.mark.parametrize('ours', [False, True])
+def test_a_key_chooses_the_type_of_amp(device: str, ours: bool) -> None:
+    def config(dtype: str) -> Config:
+        base = dict(type='OptimWrapper', dtype=dtype)
+        return Config(
+            {'optim_wrapper': dict(type='MultiTaskOptimWrapper', base=base) if ours else base}
+        )
+
+    for dtype, expected in (('float16', FLOAT16), ('bfloat16', BFLOAT16)):
+        cfg = config(dtype)
+        if (device, dtype) == ('cpu', 'float16'):
+            key = r'optim_wrapper\.base' if ours else 'optim_wrapper'
+            with pytest.raises(ValueError, match=rf"{key}\.dtype='float16' needs a GPU"):
+                use_mixed_precision(cfg)
+            continue
+        use_mixed_precision(cfg)
+        assert (cfg.optim_wrapper.base if ours else cfg.optim_wrapper) == expected
+    with pytest.raises(ValueError, match=r"must be 'float16' or 'bfloat16'.*got 'float32'"):
+        use_mixed_precision(config('float32'))
 
 
 def test_amp_keeps_what_the_config_says_and_refuses_what_it_does_not_know() -> None:

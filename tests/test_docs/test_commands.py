@@ -42,6 +42,7 @@ READS = {
     'methods': ('train_dataloader',),
     'major_iteration': ('train_dataloader',),
     'allocation': ('train_dataloader',),
+    'loading': ('train_dataloader',),
 }
 TRAINING = ('train_dataloader', 'val_dataloader')
 
@@ -310,6 +311,8 @@ RUN = [
 # Tools that are called by a test of their own.
 ELSEWHERE = {
     'check': 'test_analysis/test_data_check.py',
+    'gpu': 'test_benchmarks_gpu.py',
+    'loading': 'test_benchmarks_gpu.py',
     'export': 'test_export/test_toolbox.py',
     'gallery': 'test_inference/test_gallery.py',
     'serve': 'test_inference/test_serve.py',

@@ -217,6 +217,24 @@ def test_unreadable_image_of_validation(tmp_path: Path) -> None:
         build(cfg, tmp_path).val()
 
 
+def test_a_loss_that_is_not_finite_goes_before_the_error_of_a_later_step(
+    data: Path, tmp_path: Path
+) -> None:
+    runner = build(tiny_config(data, ('reid', 'parsing')), tmp_path)
+    first, second = runner.model.tasks['reid'].head, runner.model.tasks['parsing'].decode_head
+    whole = first.loss
+
+    def loss(feats: tuple, samples: list, *args: object) -> dict:
+        return {name: value * float('nan') for name, value in whole(feats, samples, *args).items()}
+
+    def fails(*args: object) -> None:
+        raise RuntimeError('of weights that are not finite')
+
+    first.loss, second.loss = loss, fails
+    with pytest.raises(FloatingPointError, match="task 'reid', iteration 0"):
+        runner.train()
+
+
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), -float('inf')])
 @pytest.mark.parametrize('task', ['reid', 'parsing'])
 def test_loss_that_is_not_finite(data: Path, tmp_path: Path, task: str, value: float) -> None:

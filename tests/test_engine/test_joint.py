@@ -269,6 +269,7 @@ def test_accumulated_steps_equal_one_on_the_joined_batch(tmp_path: Path) -> None
         torch.testing.assert_close(ours[name], value, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.gpu(alone=False)
 def test_ema_averages_after_each_iteration(tmp_path: Path) -> None:
     seen: list[torch.Tensor] = []
     plain = EMAHook.after_train_iter

@@ -124,6 +124,7 @@ def test_log(data: Path, tmp_path: Path) -> None:
     assert list(tmp_path.glob('*/vis_data/events.out.tfevents*'))
 
 
+@pytest.mark.gpu(alone=False)
 def test_ema_and_the_best_of_several_metrics(data: Path, tmp_path: Path) -> None:
     cfg = tiny_config(data, TWO)
     cfg.custom_hooks = [dict(type='EMAHook', momentum=0.3)]

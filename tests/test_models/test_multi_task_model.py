@@ -104,7 +104,7 @@ class Calls:
 LOSSES = {
     'attribute': {'loss'},
     'reid': {'loss', 'loss_id', 'loss_triplet'},
-    'pose': {'loss', 'loss_kpt', 'acc_pose'},
+    'pose': {'loss', 'loss_kpt'},
     'parsing': {'loss', 'decode.loss_ce', 'decode.acc_seg'},
 }
 

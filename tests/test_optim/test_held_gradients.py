@@ -1,5 +1,7 @@
 """HeldGradients against autograd's own convolution."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -18,7 +20,7 @@ def gradients(conv: nn.Conv2d, inputs: torch.Tensor, spans: list | None) -> list
     if spans is None:
         output = conv(inputs)
     else:
-        with HeldGradients({conv.weight: spans}):
+        with HeldGradients({conv.weight: spans}).of(conv):
             output = conv(inputs)
     output.float().square().sum().backward()
     return [output.detach(), conv.weight.grad.clone(), inputs.grad]
@@ -69,9 +71,30 @@ def test_mixed_precision_is_autograds():
 
 def test_a_convolution_that_is_not_named_is_left_alone():
     conv, other = nn.Conv2d(4, 8, 3, bias=False), nn.Conv2d(4, 8, 3, bias=False)
-    with HeldGradients({other.weight: SPANS}):
+    with HeldGradients({other.weight: SPANS}).of(conv):
         conv(torch.randn(2, 4, 9, 7)).sum().backward()
     assert all(weight.any() for weight in conv.weight.grad)
+
+
+def test_a_compiled_network_has_a_graph_for_each_task_and_the_same_bits():
+    plain = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.ReLU(), nn.Conv2d(8, 8, 1, bias=False))
+    compiled = copy.deepcopy(plain)
+    compiled.compile(backend='aot_eager', dynamic=False)
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    for spans in ([(0, 4)], [(4, 8)], [(0, 4)]):
+        inputs, found = torch.randn(2, 3, 8, 8), []
+        for network in (plain, compiled):
+            with HeldGradients({network[2].weight: spans}).of(network):
+                output = network(inputs)
+            network.zero_grad()
+            output.sum().backward()
+            found.append([output.detach(), *(param.grad for param in network.parameters())])
+        assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+        ((start, stop),) = spans
+        moved = [channel for channel in range(8) if found[1][-1][channel].any()]
+        assert moved == list(range(start, stop))
+    assert counters['stats']['unique_graphs'] == 2 and not counters['graph_break']
 
 
 def test_a_task_step_computes_the_held_filters_alone():

@@ -54,7 +54,7 @@ def distances(stored: NDArray[Any], path: str, factor: float | None) -> NDArray[
             )
     else:
         depth *= np.float32(factor)
-    return where(depth > 0, depth)
+    return _where(depth > 0, depth)
 
 
 def disparities(
@@ -82,7 +82,7 @@ def disparities(
             kind=IMPLAUSIBLE,
         )
     disparity = (values + np.float32(offset)) * np.float32(1 if factor is None else factor)
-    return where(values > 0, disparity)
+    return _where(values > 0, disparity)
 
 
 def unit_normals(stored: NDArray[Any], path: str) -> NDArray[np.float32]:
@@ -110,11 +110,14 @@ def unit_normals(stored: NDArray[Any], path: str) -> NDArray[np.float32]:
             path,
             kind=IMPLAUSIBLE,
         )
-    length = np.sqrt(np.einsum('hwc,hwc->hw', normal, normal))[..., None]
+    x, y, z = (normal[..., i] for i in range(3))
+    with np.errstate(over='ignore'):  # then it is infinite, and nothing measured
+        length = np.sqrt(x * x + y * y + z * z)
+    # Whatever is not finite makes the length so.
     measured = (length > low) & (length < high)
     _check_lengths(normal, length, measured, whole, path)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        return where(measured, normal / length)
+    length[~measured] = np.nan
+    return normal / length[..., None]
 
 
 def _check_lengths(
@@ -140,10 +143,8 @@ def _check_lengths(
         )
 
 
-def where(measured: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
+def _where(measured: NDArray[np.bool_], values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The values that were measured and are finite, NaN elsewhere."""
-    if values.ndim == 3:
-        measured = measured & np.isfinite(values).all(2, keepdims=True)
     return np.where(measured & np.isfinite(values), values, np.float32(np.nan))
 
 

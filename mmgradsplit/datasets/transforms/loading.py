@@ -3,6 +3,7 @@
 import os.path as osp
 from typing import Any
 
+import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform, LoadImageFromFile
 from mmengine import fileio
@@ -244,4 +245,4 @@ def class_numbers(labels: NDArray[Any], path: str, results: dict) -> NDArray[np.
         table = np.where((table == 0) | (table == IGNORED), IGNORED, table - 1)
     if mapping:
         table = np.array([mapping.get(int(number), number) for number in table])
-    return table.astype(np.uint8)[labels]
+    return np.asarray(cv2.LUT(labels, table.astype(np.uint8)), np.uint8)

@@ -12,6 +12,7 @@ from mmengine.fileio import LocalBackend, register_backend
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 from mmengine.utils import apply_to
+from torch import Tensor
 
 from mmgradsplit.registry import HOOKS
 from mmgradsplit.utils import write_atomically
@@ -77,7 +78,10 @@ class AtomicCheckpointHook(CheckpointHook):
         self._loaded = checkpoint.get(KEY) or []
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the gradients that wait; make numbers of NumPy's."""
+        """Add the gradients that wait; make plain what is NumPy's or lies otherwise in memory."""
+        weights = checkpoint['state_dict']
+        for name in [name for name, value in weights.items() if isinstance(value, Tensor)]:
+            weights[name] = weights[name].contiguous()  # model.channels_last changes it
         for key in ('meta', 'message_hub', 'optimizer', 'param_schedulers'):
             if key in checkpoint:
                 checkpoint[key] = apply_to(

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -15,6 +16,9 @@ from .checks import check_annotations, check_outputs, dataset_errors_said, numbe
 from .reading import check_annotation_files, check_while_reading
 from .repeats import REPEAT, turns
 from .streams import TaskDataset, TaskStream, rewrap
+from .transfer import Transfer
+
+CPU = torch.device('cpu')
 
 
 def task_names(runner: Runner) -> list[str]:
@@ -173,6 +177,11 @@ def _key(stream: str) -> str:
     return 'train_dataloader' if stream == STREAM else f'train_dataloader.{stream}'
 
 
+def device_of(runner: Runner) -> torch.device:
+    """The device of a runner's model, where batches have to go."""
+    return next(runner.model.parameters()).device
+
+
 class RoundRobinDataLoader:
     """Batches of all tasks, one for each task step of a major iteration.
 
@@ -182,6 +191,7 @@ class RoundRobinDataLoader:
         seed: Seed of the run.
         annotations: In joint training, the task that learns from each annotation, by its field.
         repeats: Task steps of each task in a major iteration; by default, one.
+        device: Where the batches have to go.
 
     Attributes:
         turns: The task of each step of a major iteration, by the step's name.
@@ -194,38 +204,81 @@ class RoundRobinDataLoader:
         seed: int,
         annotations: Mapping[str, str] | None = None,
         repeats: Mapping[str, int] | None = None,
+        device: torch.device = CPU,
     ) -> None:
         self.repeats = dict(repeats or dict.fromkeys(dataloaders, 1))
         self.turns = turns(self.repeats)
+        self.transfer = Transfer(device)
         self.streams = {
-            task: TaskStream(loader, task, seed, annotations, key=_key(task))
+            task: TaskStream(
+                loader,
+                task,
+                seed,
+                annotations,
+                key=_key(task),
+                # Packed, they also come from the workers at half the price.
+                packed=self.transfer.moves or loader.num_workers > 0,
+            )
             for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets({task: s.dataset for task, s in self.streams.items()})
         self.iters_per_epoch = iters_per_epoch
         self._iteration = 0
+        self._ahead: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return self.iters_per_epoch
 
     def seek(self, iteration: int, seed: int) -> None:
         """Make ``iteration``, from the beginning of the run with this seed, the next one."""
-        self._iteration = iteration
+        self._iteration, self._ahead = iteration, None
         for task, stream in self.streams.items():
             stream.seek(iteration * self.repeats[task], seed)
 
     def close(self) -> None:
         """Stop the workers."""
+        self._ahead = None
         for stream in self.streams.values():
             stream.close()
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Batches by the names of the steps, to the end of the epoch of the current iteration."""
         while True:
-            self._iteration += 1
-            yield {name: next(self.streams[task]) for name, task in self.turns.items()}
+            batch = self._following() if self._ahead is None else self._ahead
+            self._iteration, self._ahead = self._iteration + 1, None
+            self.transfer.arrive()
+            yield batch
             if self._iteration % self.iters_per_epoch == 0:
                 return
+
+    def peek(self, stream: str) -> Any:
+        """The next batch of a stream, which stays the next one.
+
+        Args:
+            stream: Name of the stream.
+        """
+        batch = self.transfer.send(self.streams[stream].peek())
+        self.transfer.arrive()
+        return batch
+
+    def look_ahead(self) -> None:
+        """Begin to move the next batch of the epoch, where it has to be moved.
+
+        The training loop calls it when the device has its work, before it waits for the device.
+        """
+        inside = self._iteration % self.iters_per_epoch != 0
+        if self.transfer.moves and inside and self._ahead is None:
+            self._ahead = self._following()
+
+    def _following(self) -> dict[str, Any]:
+        """The batch of the current iteration."""
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        """The next batch of each stream, under way."""
+        return {
+            name: self.transfer.send(next(self.streams[task])) for name, task in self.turns.items()
+        }
 
 
 class SequentialDataLoader:
@@ -234,16 +287,29 @@ class SequentialDataLoader:
     Args:
         dataloaders: The tasks' dataloaders.
         key: Config key of all of them, for messages.
+        device: Where the batches have to go.
     """
 
-    def __init__(self, dataloaders: Mapping[str, DataLoader], key: str = 'val_dataloader') -> None:
+    def __init__(
+        self,
+        dataloaders: Mapping[str, DataLoader],
+        key: str = 'val_dataloader',
+        device: torch.device = CPU,
+    ) -> None:
+        self.transfer = Transfer(device)
         datasets = {
             task: TaskDataset(loader.dataset, task, key=f'{key}.{task}')
             for task, loader in dataloaders.items()
         }
         self.dataset = _Datasets(datasets)
         self.dataloaders = {
-            task: rewrap(loader, datasets[task], loader.batch_sampler, loader.persistent_workers)
+            task: rewrap(
+                loader,
+                datasets[task],
+                loader.batch_sampler,
+                loader.persistent_workers,
+                packed=self.transfer.moves,
+            )
             for task, loader in dataloaders.items()
         }
 
@@ -256,5 +322,7 @@ class SequentialDataLoader:
 
     def batches(self, task: str) -> Iterator[dict[str, Any]]:
         """The batches of one task, each marked with it."""
-        for batch in self.dataloaders[task]:
+        for packed in self.dataloaders[task]:
+            batch = self.transfer.send(packed)
+            self.transfer.arrive()
             yield dict(batch, task=task)

@@ -9,7 +9,7 @@ from mmgradsplit.registry import EVALUATOR, LOOPS
 from mmgradsplit.utils import at_key, unwrapped
 from mmgradsplit.utils.config_errors import at_module
 
-from .dataloaders import SequentialDataLoader, build_dataloaders, check_tasks
+from .dataloaders import SequentialDataLoader, build_dataloaders, check_tasks, device_of
 
 
 class MultiTaskLoop(BaseLoop):
@@ -42,7 +42,9 @@ class MultiTaskLoop(BaseLoop):
     ) -> None:
         loaders = build_dataloaders(runner, dataloader, f'{self.stage}_dataloader')
         check_tasks(evaluator, list(loaders), f'{self.stage}_evaluator')
-        sequence = SequentialDataLoader(loaders, f'{self.stage}_dataloader')
+        sequence = SequentialDataLoader(
+            loaders, f'{self.stage}_dataloader', device=device_of(runner)
+        )
         built = EVALUATOR.build(
             dict(
                 type='mmgradsplit.MultiTaskEvaluator',

@@ -17,7 +17,7 @@ from mmgradsplit.utils import unwrapped
 
 from .batches import with_own_samples
 from .checks import learned_annotations
-from .dataloaders import STREAM, RoundRobinDataLoader, build_dataloader, task_names
+from .dataloaders import CPU, STREAM, RoundRobinDataLoader, build_dataloader, device_of, task_names
 from .rehearsal import first_samples, rehearse_step
 from .seeded import SeededTrainLoop, Step
 
@@ -61,6 +61,7 @@ class RevisitingDataLoader(RoundRobinDataLoader):
         seed: Seed of the run.
         gap: Iterations after which a batch comes again.
         annotations: As for :class:`RoundRobinDataLoader`.
+        device: Where the batches have to go.
     """
 
     def __init__(
@@ -70,8 +71,9 @@ class RevisitingDataLoader(RoundRobinDataLoader):
         seed: int,
         gap: int,
         annotations: Mapping[str, str] | None = None,
+        device: torch.device = CPU,
     ) -> None:
-        super().__init__(dataloaders, iters_per_epoch, seed, annotations)
+        super().__init__(dataloaders, iters_per_epoch, seed, annotations, device=device)
         self.gap = gap
         self._kept: list[dict[str, Any]] = []
 
@@ -84,21 +86,14 @@ class RevisitingDataLoader(RoundRobinDataLoader):
         self._kept = [self._read() for _ in range(min(place, self.gap))]
         self._iteration = iteration
 
-    def _read(self) -> dict[str, Any]:
-        return {name: next(stream) for name, stream in self.streams.items()}
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Batches, to the end of the epoch of the current iteration."""
-        while True:
-            place = self._iteration % (2 * self.gap)
-            if place == 0:
-                self._kept = []
-            if place < self.gap:
-                self._kept.append(self._read())
-            self._iteration += 1
-            yield self._kept[place % self.gap]
-            if self._iteration % self.iters_per_epoch == 0:
-                return
+    def _following(self) -> dict[str, Any]:
+        """The batch of the current iteration, which stays where it was moved to."""
+        place = self._iteration % (2 * self.gap)
+        if place == 0:
+            self._kept = []
+        if place < self.gap:
+            self._kept.append(self._read())
+        return self._kept[place % self.gap]
 
 
 @LOOPS.register_module()
@@ -153,12 +148,12 @@ class JointTrainLoop(SeededTrainLoop):
             raise ValueError(f'train_cfg.iters_per_epoch must be at least 1, got {length}')
         loaders = {STREAM: loader}
         learned = learned_annotations(unwrapped(runner.model), self.tasks)
-        gap = self.allocator.gap
+        gap, device = self.allocator.gap, device_of(runner)
         super().__init__(
             runner,
-            RoundRobinDataLoader(loaders, length, runner.seed, learned)
+            RoundRobinDataLoader(loaders, length, runner.seed, learned, device=device)
             if gap is None
-            else RevisitingDataLoader(loaders, length, runner.seed, gap, learned),
+            else RevisitingDataLoader(loaders, length, runner.seed, gap, learned, device),
             tasks=self.tasks,
             sub_steps=self.allocator.sub_steps(len(self.tasks)),
             task_steps={},
@@ -170,7 +165,7 @@ class JointTrainLoop(SeededTrainLoop):
 
     def rehearse(self) -> None:
         """Compute the losses of all tasks."""
-        batch = first_samples(self.dataloader.streams[STREAM].peek())
+        batch = first_samples(self.dataloader.peek(STREAM))
         number = len(batch['data_samples'])
         place = (self.runner.seed, get_rank(), self._iter)
         everything = iteration_allocations(FullTask(), batch, self.tasks, self.annotations, place)

@@ -7,7 +7,13 @@ from mmengine.runner import Runner
 
 from mmgradsplit.registry import LOOPS
 
-from .dataloaders import RoundRobinDataLoader, build_dataloaders, check_tasks, task_names
+from .dataloaders import (
+    RoundRobinDataLoader,
+    build_dataloaders,
+    check_tasks,
+    device_of,
+    task_names,
+)
 from .rehearsal import first_samples, rehearse_step
 from .repeats import task_repeats, without_repeat
 from .seeded import SeededTrainLoop, Step
@@ -54,7 +60,13 @@ class RoundRobinTrainLoop(SeededTrainLoop):
         loaders = build_dataloaders(runner, plain, key)
         super().__init__(
             runner,
-            RoundRobinDataLoader(loaders, iters_per_epoch, runner.seed, repeats=repeats),
+            RoundRobinDataLoader(
+                loaders,
+                iters_per_epoch,
+                runner.seed,
+                repeats=repeats,
+                device=device_of(runner),
+            ),
             tasks=tasks,
             sub_steps=1,
             task_steps=repeats,
@@ -66,8 +78,8 @@ class RoundRobinTrainLoop(SeededTrainLoop):
 
     def rehearse(self) -> None:
         """Compute the loss of each task."""
-        for task, stream in self.dataloader.streams.items():
-            batch = first_samples(stream.peek())
+        for task in self.tasks:
+            batch = first_samples(self.dataloader.peek(task))
             rehearse_step(self.runner, f'tasks.{task}', dict(batch, task=task))
 
     def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:

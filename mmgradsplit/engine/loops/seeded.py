@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,6 +19,7 @@ from .batches import with_own_samples
 from .dataloaders import RoundRobinDataLoader
 from .method import method_of
 from .rehearsal import rehearse_validation
+from .step_logs import StepLogs
 
 # What the log of a run, and so its checkpoints, know of it by these names.
 LENGTH, VALIDATED = 'epoch_length', 'validated_at'
@@ -41,6 +43,13 @@ class Step(NamedTuple):
     batch: dict[str, Any]
     tasks: Sequence[str]
     final: bool
+
+    def as_named(self) -> 'Step':
+        """What messages need of it, without the tensors of its batch."""
+        samples = self.batch.get('data_samples', ())
+        paths = [getattr(sample, 'img_path', 'unknown') for sample in samples]
+        named = [SimpleNamespace(img_path=path) for path in paths]
+        return self._replace(batch=dict(data_samples=named))
 
 
 class SeededTrainLoop(EpochBasedTrainLoop):
@@ -80,6 +89,7 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         self.sub_steps, self.task_steps = sub_steps, dict(task_steps)
         self.metrics: tuple[int, dict[str, float]] | None = None
         self._validating = False
+        self._logs = StepLogs()
         runner.register_hook(_Validated(self))
 
     def steps(self, data_batch: Mapping[str, Any]) -> Iterator[Step]:
@@ -238,15 +248,21 @@ class SeededTrainLoop(EpochBasedTrainLoop):
             TaskStepError: If a step ends in an error, naming them as well.
         """
         self.runner.call_hook('before_train_iter', batch_idx=idx, data_batch=data_batch)
-        outputs: dict[str, Any] = {}
-        for step in self.steps(data_batch):
-            outputs.update(self._take(step))
+        self._logs = StepLogs()
+        try:
+            for step in self.steps(data_batch):
+                self._take(step)
+        except Exception:
+            self._read_logs()  # a loss before that was not finite explains the error
+            raise
+        self.dataloader.look_ahead()
+        outputs = self._read_logs()
         self.runner.call_hook(
             'after_train_iter', batch_idx=idx, data_batch=data_batch, outputs=outputs
         )
         self._iter += 1
 
-    def _take(self, step: Step) -> dict[str, Any]:
+    def _take(self, step: Step) -> None:
         """Take a step, and compute its losses anew where the method asks for them."""
         wrapper: Any = self.runner.optim_wrapper
         if isinstance(wrapper, OptimWrapperDict) and wrapper is not self.method:
@@ -262,11 +278,18 @@ class SeededTrainLoop(EpochBasedTrainLoop):
             raise
         except Exception as error:
             raise TaskStepError(self._of(step, f'{type(error).__name__}: {error}')) from error
-        self._check_finite(step, log_vars)
+        self._logs.add(step.as_named(), log_vars)
         if again is not None:
             seed_all(seed)
             self._revise(again, wrapper)
-        return log_vars
+
+    def _read_logs(self) -> dict[str, Any]:
+        """What the steps taken so far log; the device is waited for here, and nowhere before."""
+        outputs: dict[str, Any] = {}
+        for step, logs in self._logs.read():
+            self._check_finite(step, logs)
+            outputs.update(logs)
+        return outputs
 
     def _revise(self, batch: dict[str, Any], wrapper: OptimWrapper) -> None:
         """Hand the method the losses of a step's batch after the update."""

@@ -4,11 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mmgradsplit.functional import derive_seed
 from mmgradsplit.utils import SampleError, at_key, seed_all
 from mmgradsplit.utils.config_errors import said, step_of_pipeline
+
+from .packing import PackingCollate
 
 
 class TaskDataset(Dataset):
@@ -132,9 +135,21 @@ class _Tokens(Sampler):
 
 
 def rewrap(
-    dataloader: DataLoader, dataset: Dataset, batch_sampler: Any, persistent_workers: bool = False
+    dataloader: DataLoader,
+    dataset: Dataset,
+    batch_sampler: Any,
+    persistent_workers: bool = False,
+    packed: bool = False,
 ) -> DataLoader:
-    """A dataloader with the options of ``dataloader`` but another data set and batch sampler."""
+    """A dataloader with the options of ``dataloader`` but another data set and batch sampler.
+
+    Args:
+        dataloader: The dataloader.
+        dataset: The other data set.
+        batch_sampler: The other batch sampler.
+        persistent_workers: Whether workers go on after the last batch.
+        packed: Whether its batches are packed, and pinned where there is a GPU.
+    """
     options: dict[str, Any] = {}
     if dataloader.num_workers > 0:
         options['prefetch_factor'] = dataloader.prefetch_factor
@@ -144,8 +159,8 @@ def rewrap(
         dataset,
         batch_sampler=batch_sampler,
         num_workers=dataloader.num_workers,
-        collate_fn=dataloader.collate_fn,
-        pin_memory=dataloader.pin_memory,
+        collate_fn=PackingCollate(dataloader.collate_fn) if packed else dataloader.collate_fn,
+        pin_memory=dataloader.pin_memory or (packed and torch.cuda.is_available()),
         timeout=dataloader.timeout,
         worker_init_fn=dataloader.worker_init_fn,
         **options,
@@ -165,6 +180,7 @@ class TaskStream:
         seed: Seed of the run.
         annotations: As for :class:`TaskDataset`.
         key: Config key of the dataloader, for messages.
+        packed: Whether its batches are :class:`~.packing.PackedBatch`.
     """
 
     def __init__(
@@ -175,11 +191,12 @@ class TaskStream:
         annotations: Mapping[str, str] | None = None,
         *,
         key: str = 'train_dataloader',
+        packed: bool = False,
     ) -> None:
         self.key = key
         self.dataset = TaskDataset(dataloader.dataset, task, annotations, key=key)
         self._tokens = _Tokens(dataloader, task, seed)
-        self._loader = rewrap(dataloader, self.dataset, self._tokens)
+        self._loader = rewrap(dataloader, self.dataset, self._tokens, packed=packed)
         self._iterator: Iterator | None = None
         self._position = 0
         self._peeked: list[Any] = []

@@ -86,7 +86,11 @@ class RegressionHead(BaseModule):
         if self.average == 'pixel':
             # As one image, whose pixels are those of all.
             values, targets = (maps.transpose(0, 1).flatten(1)[None] for maps in (values, targets))
-        return {self.loss_name: torch.stack(list(map(self._image_loss, values, targets))).mean()}
+        values, targets = values.flatten(2), targets.flatten(2)
+        measured = ~targets.isnan().any(1)
+        counts = measured.sum(1).tolist()  # the one wait for a GPU
+        images = zip(values, targets, measured, counts, strict=True)
+        return {self.loss_name: torch.stack([self._image_loss(*each) for each in images]).mean()}
 
     def predict(self, inputs: Any, batch_img_metas: list[dict], test_cfg: Any) -> Tensor:
         """Values at the size of the images, shape [N x K x H x W].
@@ -98,11 +102,13 @@ class RegressionHead(BaseModule):
         """
         return self.head.predict_by_feat(self.forward(inputs), batch_img_metas)
 
-    def _image_loss(self, values: Tensor, target: Tensor) -> Tensor:
-        measured = ~target.isnan().any(0)
-        if not measured.any():
+    def _image_loss(self, values: Tensor, target: Tensor, measured: Tensor, count: int) -> Tensor:
+        """The loss of an image, ``[K x P]``, of whose pixels ``count`` are measured."""
+        if not count:
             return 0 * values.sum()
-        return self.criterion(values[:, measured].T, target[:, measured].T)
+        places = torch.nonzero_static(measured, size=count).flatten()
+        chosen, wanted = (each.index_select(1, places).T for each in (values, target))
+        return self.criterion(chosen, wanted)
 
     def _targets(self, samples: list[SegDataSample]) -> Tensor:
         """Annotations, NaN where the preprocessor has padded the image to the right and below."""

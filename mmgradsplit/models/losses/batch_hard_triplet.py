@@ -61,7 +61,8 @@ class BatchHardTripletLoss(nn.Module):
         distance = torch.cdist(embedding, candidates, compute_mode='donot_use_mm_for_euclid_dist')
         hardest_positive = distance.masked_fill(~positive[own], -torch.inf).amax(1)
         hardest_negative = distance.masked_fill(same[own], torch.inf).amin(1)
-        violation = (hardest_positive - hardest_negative)[valid[own]]
-        margin = self.margin
+        # Zeros for the others, as a choice by a mask has a size that a GPU would be waited for.
+        chosen, margin = valid[own], self.margin
+        violation = (hardest_positive - hardest_negative).where(chosen, 0.0)
         losses = F.softplus(violation) if margin is None else F.relu(violation + margin)
-        return losses.sum() * world_size / valid.sum().clamp(min=1)
+        return losses.where(chosen, 0.0).sum() * world_size / valid.sum().clamp(min=1)

@@ -1,6 +1,6 @@
 """What the task gradients of an update become: their sum, or what an aggregator makes of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -29,11 +29,11 @@ class GradientSum:
             earlier = self._total.get(param)
             self._total[param] = gradient if earlier is None else earlier.add_(gradient)
 
-    def take(self, scale: float) -> dict[nn.Parameter, Tensor]:
+    def take(self, scale: Callable[[], float]) -> dict[nn.Parameter, Tensor]:
         """The gradient of each parameter that has had any; begin anew.
 
         Args:
-            scale: The loss scale that the gradients have, and keep.
+            scale: Reads the loss scale that the gradients have, and keep; a GPU is waited for then.
         """
         total, self._total = self._total, {}
         return total
@@ -105,14 +105,14 @@ class GradientAggregate(GradientSum):
         self._jacobian.add(task, [rest.pop(param, None) for param in self._on], loss)
         super().add(task, rest)
 
-    def take(self, scale: float) -> dict[nn.Parameter, Tensor]:
+    def take(self, scale: Callable[[], float]) -> dict[nn.Parameter, Tensor]:
         """The gradient of each parameter that has had any; begin anew."""
         total = super().take(scale)
         jacobian, self._jacobian = self._jacobian, None
         if jacobian is not None:
             if self.average:
                 jacobian.average()
-            vector, self.weights = self.combination(jacobian, scale)
+            vector, self.weights = self.combination(jacobian, scale())
             parts = jacobian.split(vector)
             used = zip(self._on, parts, jacobian.used, strict=True)
             total.update((param, part) for param, part, any_task in used if any_task)

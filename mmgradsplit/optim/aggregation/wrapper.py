@@ -252,7 +252,7 @@ class AggregatorOptimWrapper(MultiTaskOptimWrapper):
         if self.in_steps:
             plain += [*self.roles.shared, *self.roles.behind]
         average_gradients(trained(list(dict.fromkeys(plain))))
-        for param, gradient in self.sums.take(loss_scale(self.base)).items():
+        for param, gradient in self.sums.take(lambda: loss_scale(self.base)).items():
             param.grad = gradient
         if not self.in_steps:
             self.heads.weigh(self.sums.weights)

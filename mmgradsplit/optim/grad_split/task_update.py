@@ -64,8 +64,9 @@ class TaskUpdate:
         # Without no_sync: under it, DistributedDataParallel would take the parameters that other
         # tasks have used since for this task's. And so all ranks wait with the same gradients,
         # which one checkpoint holds.
-        held = also_recomputed(lambda: self.held_gradients)
-        with self.optim_wrapper.optim_context(unwrapped(model)), held:
+        bare = unwrapped(model)
+        held = also_recomputed(lambda: self.held_gradients.of(bare))
+        with self.optim_wrapper.optim_context(bare), held:
             yield
 
     def update(self, loss: Tensor, steps: bool) -> None:
@@ -90,7 +91,7 @@ class TaskUpdate:
         self.sums.add(self.task, {p: grad for p, grad in found.items() if grad is not None})
         self._clear_sources()
         if steps:
-            for param, gradient in self.sums.take(loss_scale(wrapper)).items():
+            for param, gradient in self.sums.take(lambda: loss_scale(wrapper)).items():
                 param.grad = gradient
             wrapper.step()
             wrapper.zero_grad()
