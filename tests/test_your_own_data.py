@@ -67,7 +67,8 @@ def test_the_config_trains_tests_and_predicts(folder: Path, tmp_path: Path) -> N
     runner = run(cfg, tmp_path / 'run')
     assert list(runner.model.tasks) == TASKS
     summary = json.loads((tmp_path / 'run/summary.json').read_text())
-    assert {name.partition('/')[0] for name in summary['trained']} == {*TASKS, 'acc_mtl', 'delta_m'}
+    sums = {'acc_mtl', 'delta_m', 'delta_raw'}
+    assert {name.partition('/')[0] for name in summary['trained']} == {*TASKS, *sums}
     assert sorted((tmp_path / 'run/panels').iterdir())
     checkpoint = tmp_path / 'run/epoch_1.pth'
     weights = load(checkpoint)['state_dict']

@@ -1,6 +1,6 @@
 """Flips single bits of checkpoints: each is found, or changes nothing of what is read.
 
-``python tests/fuzz/flips.py --flips 200`` flips bits of a training's checkpoint and of published
+``python -m tests.fuzz.flips --flips 200`` flips bits of a training's checkpoint and of published
 ones, reads each file, and compares what comes of it with the original.
 """
 

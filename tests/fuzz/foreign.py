@@ -1,6 +1,6 @@
 """Hands foreign checkpoints to all that reads one: each is refused, naming what does not fit.
 
-``python tests/fuzz/foreign.py`` makes 30 of them, of other backbones, widths, norms, tasks and
+``python -m tests.fuzz.foreign`` makes 30 of them, of other backbones, widths, norms, tasks and
 heads, and of no network at all, and gives each to testing, prediction, the start of a training and
 ``--resume``.
 """

@@ -1,6 +1,6 @@
 """Kills runs at random moments, and resumes them: the end has to be that of a run left alone.
 
-``python tests/fuzz/kills.py --kills 100`` spreads the kills over all set-ups. A kill is by SIGKILL:
+``python -m tests.fuzz.kills --kills 100`` spreads the kills over all set-ups. A kill is by SIGKILL:
 at an iteration, in a validation, while a checkpoint is written or moved to its place, or between
 any two changes of files.
 """
@@ -91,10 +91,10 @@ def ista(cfg: Config, **options: Any) -> Config:
 
 
 PLATEAU = dict(
-    type='ReduceOnPlateauLR', monitor='norm/accuracy', rule='less', factor=0.5, patience=0,
+    type='ReduceOnPlateauLR', monitor='norm/accuracy', rule='greater', factor=0.5, patience=0,
     by_epoch=True,
 )  # fmt: skip
-BEST = dict(save_best='first/accuracy', rule='less', max_keep_ckpts=1)
+BEST = dict(save_best='first/accuracy', max_keep_ckpts=1)
 SETUPS: dict[str, Callable[[Config], Config]] = {
     'plain': plain,
     'plain, accumulating': lambda c: plain(c, accumulative_counts=2),
@@ -144,7 +144,7 @@ SETUPS: dict[str, Callable[[Config], Config]] = {
     ),
     'best': lambda c: saving(plain(c), **BEST),
     'best of two': lambda c: saving(
-        plain(c), save_best=['first/accuracy', 'norm/accuracy'], rule='less', max_keep_ckpts=2
+        plain(c), save_best=['first/accuracy', 'norm/accuracy'], max_keep_ckpts=2
     ),
     'best, rarely saved': lambda c: saving(plain(c), interval=3, **BEST),
     'by iteration': lambda c: saving(plain(c), by_epoch=False, interval=2, max_keep_ckpts=1),

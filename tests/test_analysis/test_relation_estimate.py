@@ -260,7 +260,7 @@ def test_missing_data_is_named(data: Path, tmp_path: Path) -> None:
     [
         (dict(held_out=dict(pose={})), r"RelationEstimateHook\.held_out names \['pose'\]"),
         (dict(interval=0), r'RelationEstimateHook\.interval must be at least 1'),
-        (dict(modules='head'), r"RelationEstimateHook\.modules: 'head' matches no module"),
+        (dict(modules=['head']), r"RelationEstimateHook\.modules: 'head' matches no module"),
     ],
 )
 def test_a_wrong_option_is_an_error(data: Path, tmp_path: Path, options: dict, words: str) -> None:

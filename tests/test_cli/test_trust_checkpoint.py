@@ -63,7 +63,7 @@ def hostile(tmp_path: Path, ran: Path) -> Path:
 def config(tmp_path: Path) -> Path:
     """A config, and a photo beside it."""
     cfg = toy_config(tmp_path / 'unused', None, validated=True)
-    cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, dict()
+    cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     cfg.test_cfg = cfg.val_cfg
     cfg.dump(tmp_path / 'joint.py')
     Image.new('RGB', (8, 8)).save(tmp_path / 'photo.jpg')
@@ -137,7 +137,7 @@ def test_every_command_that_reads_one_has_the_option() -> None:
         name for name in COMMANDS if '--trust-checkpoint' not in _help(commands[name])
     }  # fmt: skip
     assert without == {
-        'configs', 'draw', 'report', 'complexity', 'threshold-sweep', 'compare-relations'
+        'check', 'configs', 'draw', 'report', 'complexity', 'threshold-sweep', 'compare-relations'
     }  # fmt: skip
 
 
