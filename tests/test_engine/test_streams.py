@@ -16,6 +16,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset
 from mmgradsplit.datasets import RandomIdentitySampler
 from mmgradsplit.engine.loops.dataloaders import RoundRobinDataLoader, SequentialDataLoader
 from mmgradsplit.engine.loops.streams import TaskStream
+from mmgradsplit.engine.loops.transfer import Transfer
 
 
 class Noise(Dataset):
@@ -216,6 +217,26 @@ def test_an_epoch_is_a_number_of_major_iterations() -> None:
     batches.seek(6, 0)
     assert epoch() == second[2:]
     assert len(batches.dataset) == 13
+
+
+@pytest.mark.parametrize('num_workers', [0, 1])
+@pytest.mark.parametrize('moves', [False, True])
+def test_looking_ahead_changes_no_batch(num_workers: int, moves: bool) -> None:
+    loaders = {task: loader(num_workers=num_workers) for task in ('a', 'b')}
+    expected = {'a': read(TaskStream(loaders['a'], 'a', 0), 12)}
+    expected['b'] = read(TaskStream(loaders['b'], 'b', 0), 6)
+    found = []
+    with mock.patch.object(Transfer, 'moves', moves):
+        batches = RoundRobinDataLoader(loaders, 3, seed=0, repeats={'a': 2, 'b': 1})
+        assert [batches.peek(task) for task in loaders] == [expected[task][0] for task in loaders]
+        for _ in range(2):
+            for batch in batches:
+                found.append(batch)
+                batches.look_ahead()
+        batches.close()
+    assert [list(batch) for batch in found] == 6 * [['a', 'b', 'a, step 2']]
+    assert [batch[name] for batch in found for name in ('a', 'a, step 2')] == expected['a']
+    assert [batch['b'] for batch in found] == expected['b']
 
 
 @pytest.mark.parametrize('num_workers', [0, 1])

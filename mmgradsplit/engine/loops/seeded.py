@@ -2,6 +2,7 @@
 
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -253,7 +254,8 @@ class SeededTrainLoop(EpochBasedTrainLoop):
             for step in self.steps(data_batch):
                 self._take(step)
         except Exception:
-            self._read_logs()  # a loss before that was not finite explains the error
+            with suppress(RuntimeError):  # of a GPU that has failed, and can be read no more
+                self._read_logs()  # a loss before that was not finite explains the error
             raise
         self.dataloader.look_ahead()
         outputs = self._read_logs()
