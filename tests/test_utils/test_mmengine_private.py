@@ -30,7 +30,8 @@ TESTED = {
     '_serialize_data',
 }  # fmt: skip
 # Private names of torch's, of the toolboxes', and of torchvision's (tests/test_compat).
-OTHERS = {'_buffers', '_freeze_stages', '_get_loss'}
+OTHERS = {'_buffers', '_conv_forward', '_dynamo', '_freeze_stages', '_get_loss'}
+OTHERS |= {'_replace'}  # of Python's named tuples, and public
 OTHERS |= {'_deform_conv2d_backward', '_roi_align_backward'}
 PACKAGE = Path(private.__file__).parents[1]
 
