@@ -31,7 +31,7 @@ OTHERS = {'gradsplit', 'gradsplit_summed', 'cosreg'}
 # They draw on the device, where a CPU draws other numbers.
 DRAW = {
     'dropgrad', 'dropgrad75', 'graddrop', 'ista_pcgrad', 'pcgrad', 'pcgrad_features',
-    'pcgrad_last_layer', 'pcgrad_uw', 'rgw', 'rlw', 'sta_pcgrad', 'gradvac',
+    'pcgrad_last_layer', 'pcgrad_mean', 'pcgrad_uw', 'rgw', 'rlw', 'sta_pcgrad', 'gradvac',
 }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def test_a_method_updates_as_on_the_cpu(scenes: Path, tmp_path: Path, method: st
         cfg.train_cfg.update(val_begin=1, val_interval=1)
         cfg.optim_wrapper.optimizer = dict(type='SGD', lr=0.001)
         cfg.model.backbone.norm_cfg = dict(type='GN', num_groups=2)
-        cfg.accuracies = {'seg/mIoU': 50.0, 'depth/abs_err': 50.0, 'normal/mean': 50.0}
+        cfg.accuracies = {'seg/mIoU': 50.0, 'depth/delta1': 50.0, 'normal/11.25': 50.0}
         with mock.patch('mmengine.runner.runner.get_device', lambda device=device: device):
             run(prepare(cfg, folder, method=method), folder)
         saved = load(folder / 'epoch_2.pth')['state_dict']
