@@ -54,6 +54,9 @@ def check_top_level(cfg: Config) -> None:
     """
     if not isinstance(cfg.default_scope, str):
         raise ConfigError(f'default_scope must be the name of a scope, got {cfg.default_scope!r}')
+    unused = cfg.get('find_unused_parameters', False)
+    if not isinstance(unused, bool):
+        raise ConfigError(f'find_unused_parameters must be True or False, got {unused!r}')
     for name in cfg:
         near = difflib.get_close_matches(str(name), TOP, n=1, cutoff=ALIKE)
         if name not in TOP and near:

@@ -79,6 +79,8 @@ def dataset_problems(key: str, part: Any, scope: str | None = None) -> Iterator[
 def evaluator_problems(key: str, part: Any) -> Iterator[str]:
     """What is wrong with a metric, or a list of them."""
     if isinstance(part, list | tuple):
+        if not part:
+            yield f'{key} is empty; name a metric'
         for place, each in enumerate(part):
             yield from typed_problems(f'{key}.{place}', each, METRICS)
     elif isinstance(part, Mapping) and 'metrics' in part:

@@ -83,7 +83,10 @@ def prepare(
     cfg.setdefault('default_scope', 'mmgradsplit')
     check_top_level(cfg)
     complete_loaders(cfg)
-    _complete_wrapper(cfg.get('optim_wrapper') or {})
+    wrapper = cfg.get('optim_wrapper') or {}
+    if not isinstance(wrapper, dict):
+        raise ConfigError(f'optim_wrapper must be a dict, got {wrapper!r}')
+    _complete_wrapper(wrapper)
     if launcher != 'none':
         _wrap_model(cfg)
     _check_model(cfg)

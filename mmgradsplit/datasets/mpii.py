@@ -22,8 +22,11 @@ def MPII(headbox_file: str | None = None, **kwargs: Any) -> Any:
         The data set.
 
     Raises:
-        ValueError: If the file is not as described, or the boxes are of other people.
+        ValueError: If ``headbox_file`` is no name, the file is not as described, or the boxes are
+            of other people.
     """
+    if headbox_file is not None and (not isinstance(headbox_file, str) or not headbox_file):
+        raise ValueError(f'headbox_file must be the name of a file, or None, got {headbox_file!r}')
     # Importing mmpose takes a second, which trainings without pose do without.
     from .mpii_people import MPIIPeople
 

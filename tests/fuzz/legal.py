@@ -11,6 +11,8 @@ REASONS = (
     ('removed', r'data_preprocessor\.type$', '', "the toolbox's own preprocessor is the default"),
     ('range', r'dropout_ratio$', '-', 'mmseg: no dropout at or below 0'),
     ('range', r'reid\.head\.num_classes$', '7', 'outputs that no identity has are allowed'),
+    ('type', r'data_preprocessor(\.mean)?$', 'None', 'None stands for no normalisation'),
+    ('type', r'model\.tasks\.parsing\.train_cfg$', '', 'mmseg keeps it, and reads nothing of it'),
     ('type', r'\.test_cfg\.', '', 'a toolbox asks a plain dict for the truth of any value'),
     ('type', r'^(default_hooks|visualizer|log_processor|custom_hooks|param_scheduler)$',
      'None', "None stands for mmengine's default"),

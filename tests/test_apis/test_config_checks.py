@@ -73,6 +73,9 @@ MISTAKES: list[tuple[Callable[[Config], object], str]] = [
     (schedule(type='PolyLR', powr=1), r"param_scheduler\.0: .*'power'\?"),
     (hook(type='SummaryHook', untraind=False), r"custom_hooks\.0: .*'untrained'\?"),
     (put('model.tasks.parsing.decode_head.align_corners', []), r'align_corners is \[\]'),
+    (put('optim_wrapper', 'abc'), r"optim_wrapper must be a dict, got 'abc'"),
+    (put('find_unused_parameters', 1), r'find_unused_parameters must be True or False, got 1'),
+    (put('val_evaluator.parsing', []), r'val_evaluator\.parsing is empty'),
     # What would train otherwise than it says.
     (put(CLIP, dict(max_norm=-35)), rf'{CLIP}\.max_norm must be .* above 0, .* turn the gradient'),
     (put('train_cfg.val_interval', 0), r'train_cfg\.val_interval must be'),

@@ -102,6 +102,11 @@ CONFIGS: dict[str, tuple[Callable[[Config], object], type[Exception], str]] = {
         ValueError,
         r"optim_wrapper\.modules: 'layer5' matches no module .*'layer4'",
     ),
+    'a share that is none': (
+        lambda c: c.optim_wrapper.update(drop_grad=None),
+        ValueError,
+        r'optim_wrapper\.drop_grad is a share in \[0, 1\), got None',
+    ),
     'no major iteration': (
         lambda c: c.train_cfg.update(iters_per_epoch=0),
         ValueError,
@@ -126,6 +131,16 @@ def test_config(data: Path, tmp_path: Path, name: str) -> None:
     cfg = tiny_config(data, ('attribute', 'parsing'))
     damage(cfg)
     fails_before_the_first_step(cfg, tmp_path, error, message)
+
+
+@pytest.mark.parametrize('size', ['input_size', 'heatmap_size'])
+def test_keypoints_are_decoded_as_they_are_encoded(data: Path, tmp_path: Path, size: str) -> None:
+    """Another size would scale all keypoints, and the PCK would be wrong without a word."""
+    cfg = tiny_config(data, ('pose',))
+    decoder = cfg.model.tasks.pose.head.decoder
+    decoder[size] = tuple(2 * length for length in decoder[size])
+    message = rf'tasks\.pose\.head\.decoder\.{size} is .*encoded with .*give both the same codec'
+    fails_before_the_first_step(cfg, tmp_path, ValueError, message)
 
 
 def test_fewer_filters_than_tasks(data: Path, tmp_path: Path) -> None:

@@ -132,9 +132,24 @@ def check_outputs(task_model: Any, dataset: Any, task: str, key: str) -> None:
                     f'model.tasks.{task}.{name}.{attribute} is {outputs}, but the data set of '
                     f'{key} has {number} {what}: {_names(meta, what)}'
                 )
+        _check_codec(head, dataset, f'model.tasks.{task}.{name}', key)
         _check_identities(head, dataset, meta, f'model.tasks.{task}.{name}', key)
         if name == 'decode_head' and meta.get('classes'):
             _check_label_map(dataset, key)
+
+
+def _check_codec(head: Any, dataset: Any, name: str, key: str) -> None:
+    """Check that keypoints are decoded as those of the data set are encoded."""
+    decoder = getattr(head, 'decoder', None)
+    steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
+    for encoder in (getattr(step, 'encoder', None) for step in steps):
+        for size in ('input_size', 'heatmap_size') if type(encoder) is type(decoder) else ():
+            ours, theirs = getattr(decoder, size, None), getattr(encoder, size, None)
+            if not np.array_equal(np.asarray(ours), np.asarray(theirs)):
+                raise ValueError(
+                    f'{name}.decoder.{size} is {ours}, but the keypoints of {key} are encoded with '
+                    f'{theirs}; give both the same codec'
+                )
 
 
 def _check_identities(

@@ -23,8 +23,8 @@ class DropGrad:
     """
 
     def __init__(self, params: Iterable[nn.Parameter], rate: float) -> None:
-        if not 0 <= rate < 1:
-            raise ValueError(f'optim_wrapper.drop_grad is a share in [0, 1), got {rate}')
+        if not isinstance(rate, int | float) or not 0 <= rate < 1:
+            raise ValueError(f'optim_wrapper.drop_grad is a share in [0, 1), got {rate!r}')
         self.params = list(params) if rate else []
         self.rate = rate
 
