@@ -42,6 +42,11 @@ TOP = (
 DEFAULT_HOOKS = (
     'checkpoint', 'logger', 'param_scheduler', 'runtime_info', 'sampler_seed', 'timer',
 )  # fmt: skip
+# What is a dict wherever it is given.
+DICTS = (
+    'default_hooks', 'env_cfg', 'model', 'optim_wrapper', 'randomness', 'test_cfg', 'train_cfg',
+    'val_cfg',
+)  # fmt: skip
 # How alike a name has to be to a known one to be a mistake: configs have names of their own.
 ALIKE = 0.86
 
@@ -57,6 +62,9 @@ def check_top_level(cfg: Config) -> None:
     unused = cfg.get('find_unused_parameters', False)
     if not isinstance(unused, bool):
         raise ConfigError(f'find_unused_parameters must be True or False, got {unused!r}')
+    for name in DICTS:
+        if not isinstance(cfg.get(name), dict | None):
+            raise ConfigError(f'{name} must be a dict, got {cfg[name]!r}')
     for name in cfg:
         near = difflib.get_close_matches(str(name), TOP, n=1, cutoff=ALIKE)
         if name not in TOP and near:
@@ -94,10 +102,7 @@ def _problems(cfg: Config, stages: Sequence[str]) -> Iterator[str]:
     if 'train' in stages:
         yield from wrapper_problems(cfg.get('optim_wrapper'))
         yield from schedules_problems('param_scheduler', cfg.get('param_scheduler'))
-    hooks = cfg.get('default_hooks')
-    if not isinstance(hooks, Mapping | None):
-        yield f'default_hooks must be a dict of hooks by name, got {hooks!r}'
-    for name, hook in (hooks or {}).items():
+    for name, hook in (cfg.get('default_hooks') or {}).items():
         near = difflib.get_close_matches(name, DEFAULT_HOOKS, n=1, cutoff=ALIKE)
         if name not in DEFAULT_HOOKS and near:
             yield f"default_hooks.{name}: did you mean '{near[0]}', which would stay as it is?"
@@ -136,9 +141,6 @@ def _by_task(key: str, part: Any, tasks: Sequence[str], sign: str) -> Iterator[t
 def _loop(key: str, part: Any, stage: str, by_task: bool) -> Iterator[str]:
     if part is None:
         return
-    if not isinstance(part, Mapping):
-        yield f'{key} must be a dict, got {part!r}'
-        return
     # What is wrong with references, read_references says better.
     given = {k: v for k, v in part.items() if k not in ('type', 'by_epoch', '_scope_')}
     if not isinstance(given.get('references'), Mapping | None):
@@ -169,9 +171,6 @@ def _loop(key: str, part: Any, stage: str, by_task: bool) -> Iterator[str]:
 def _environment(cfg: Config) -> Iterator[str]:
     """Plain dicts of which mmengine reads what it knows, and passes over the rest."""
     env = cfg.get('env_cfg')
-    if not isinstance(env, Mapping | None):
-        yield f'env_cfg must be a dict, got {env!r}'
-        return
     several = [*parameters_of(set_multi_processing).named]
     seeds = [*parameters_of(set_random_seed).named]
     for key, part, known, function in (

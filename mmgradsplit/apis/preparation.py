@@ -83,10 +83,7 @@ def prepare(
     cfg.setdefault('default_scope', 'mmgradsplit')
     check_top_level(cfg)
     complete_loaders(cfg)
-    wrapper = cfg.get('optim_wrapper') or {}
-    if not isinstance(wrapper, dict):
-        raise ConfigError(f'optim_wrapper must be a dict, got {wrapper!r}')
-    _complete_wrapper(wrapper)
+    _complete_wrapper(cfg.get('optim_wrapper') or {})
     if launcher != 'none':
         _wrap_model(cfg)
     _check_model(cfg)
@@ -98,13 +95,9 @@ def prepare(
 
 
 def _check_model(cfg: Config) -> None:
-    model = cfg.get('model', {})
-    for key, part in (
-        ('model', model),
-        ('model.tasks', model.get('tasks', {}) if isinstance(model, Mapping) else {}),
-    ):
-        if not isinstance(part, Mapping):
-            raise ConfigError(f'{key} must be a dict, got {part!r}')
+    tasks = (cfg.get('model') or {}).get('tasks', {})
+    if not isinstance(tasks, Mapping):
+        raise ConfigError(f'model.tasks must be a dict, got {tasks!r}')
 
 
 def _read_config(config: str | Path) -> Config:

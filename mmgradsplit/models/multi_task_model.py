@@ -102,6 +102,8 @@ class MultiTaskModel(ComputesTaskLosses, BaseModel):
     ) -> None:
         if not tasks:
             raise ValueError('model.tasks is empty: a MultiTaskModel needs at least one task')
+        if not isinstance(backbone, dict):
+            raise ValueError(f'model.backbone must be a config (a dict), got {backbone!r}')
         order = list(tasks) if order is None else list(order)
         if sorted(order) != sorted(tasks):
             raise ValueError(f'model.order names {order}, but model.tasks has {list(tasks)}')

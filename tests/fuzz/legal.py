@@ -13,6 +13,7 @@ REASONS = (
     ('range', r'reid\.head\.num_classes$', '7', 'outputs that no identity has are allowed'),
     ('type', r'data_preprocessor(\.mean)?$', 'None', 'None stands for no normalisation'),
     ('type', r'model\.tasks\.parsing\.train_cfg$', '', 'mmseg keeps it, and reads nothing of it'),
+    ('type', r'pool_scales$', r'\[\]', 'a pyramid may have no level'),
     ('type', r'\.test_cfg\.', '', 'a toolbox asks a plain dict for the truth of any value'),
     ('type', r'^(default_hooks|visualizer|log_processor|custom_hooks|param_scheduler)$',
      'None', "None stands for mmengine's default"),

@@ -74,6 +74,7 @@ MISTAKES: list[tuple[Callable[[Config], object], str]] = [
     (hook(type='SummaryHook', untraind=False), r"custom_hooks\.0: .*'untrained'\?"),
     (put('model.tasks.parsing.decode_head.align_corners', []), r'align_corners is \[\]'),
     (put('optim_wrapper', 'abc'), r"optim_wrapper must be a dict, got 'abc'"),
+    (put('default_hooks', 'abc'), r"default_hooks must be a dict, got 'abc'"),
     (put('find_unused_parameters', 1), r'find_unused_parameters must be True or False, got 1'),
     (put('val_evaluator.parsing', []), r'val_evaluator\.parsing is empty'),
     # What would train otherwise than it says.

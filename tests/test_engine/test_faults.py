@@ -107,6 +107,16 @@ CONFIGS: dict[str, tuple[Callable[[Config], object], type[Exception], str]] = {
         ValueError,
         r'optim_wrapper\.drop_grad is a share in \[0, 1\), got None',
     ),
+    'neither split nor not': (
+        lambda c: c.optim_wrapper.update(split_norm=[]),
+        ValueError,
+        r'optim_wrapper\.split_norm must be True or False, got \[\]',
+    ),
+    'a backbone that is none': (
+        lambda c: c.model.update(backbone=-1.5),
+        ValueError,
+        r'model\.backbone must be a config \(a dict\), got -1\.5',
+    ),
     'no major iteration': (
         lambda c: c.train_cfg.update(iters_per_epoch=0),
         ValueError,

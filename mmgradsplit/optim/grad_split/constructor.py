@@ -88,6 +88,10 @@ class GradSplitOptimWrapperConstructor(MultiTaskOptimWrapperConstructor):
         modules = options.pop('modules', ['layer4'])
         self.modules = [modules] if isinstance(modules, str) else modules
         self.split_norm = options.pop('split_norm', False)
+        if not isinstance(self.split_norm, bool):
+            raise ValueError(
+                f'optim_wrapper.split_norm must be True or False, got {self.split_norm!r}'
+            )
         self.optimizers = options.pop('optimizers', 'separate')
         self.update = options.pop('update', 'step')
         self.aggregator = options.pop('aggregator', None)
