@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.registry import init_default_scope
@@ -43,10 +44,11 @@ def load_model(
 
     Raises:
         FileNotFoundError: If the config or the checkpoint is not there.
-        ValueError: If the config's model is not a MultiTaskModel, or the checkpoint is none, holds
-            no config where it has to, or has other weights than the model.
+        ValueError: If there is no such device, the config's model is not a MultiTaskModel, or the
+            checkpoint is none, holds no config where it has to, or has other weights than the model.
     """
     silence_toolboxes()
+    device = _usable(device or get_device())
     content: Mapping[str, Any] = {} if checkpoint is None else read_checkpoint(checkpoint)
     meta = content.get('meta') or {}
     if config is None:
@@ -71,7 +73,17 @@ def load_model(
     # Joint training has one data set, for all tasks.
     joint = metas.get(STREAM)
     model.dataset_meta = metas if joint is None else dict.fromkeys(model.tasks, joint)
-    return model.to(device or get_device()).eval()
+    return model.to(device).eval()
+
+
+def _usable(device: str) -> str:
+    """A device, after something was put there."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().partition('\n')[0]
+        raise ValueError(f"the device '{device}' cannot be used here: {reason}") from error
+    return device
 
 
 def _input_size(cfg: Config) -> tuple[int, int] | None:

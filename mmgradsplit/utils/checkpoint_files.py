@@ -185,7 +185,7 @@ def _load_checked(
         # torch puts advice around what its unpickler for weights says.
         reason = str(error).rpartition('WeightsUnpickler error: ')[2].strip().partition('\n')[0]
         raise CheckpointError(
-            f"'{filename}' is no checkpoint that torch can read: {reason}"
+            f"'{filename}' is no checkpoint that torch can read: {reason or 'it ends too early'}"
         ) from error
     if not isinstance(content, Mapping):
         raise CheckpointError(f"'{filename}' is no checkpoint: it holds a {type(content).__name__}")

@@ -154,3 +154,15 @@ def test_what_is_no_checkpoint(files: tuple[Path, Path, Path], tmp_path: Path) -
         load_model(files[0], tmp_path / 'text.pth')
     with pytest.raises(ValueError, match=r"list\.pth' is no checkpoint: it holds a list"):
         load_model(files[0], tmp_path / 'list.pth')
+
+
+@pytest.mark.parametrize('device', ['gpu', 'cuda:99'])
+def test_a_device_that_is_not_there(files: tuple[Path, Path, Path], device: str) -> None:
+    with pytest.raises(ValueError, match=f"the device '{device}' cannot be used here: "):
+        load_model(files[0], files[1], device)
+
+
+def test_a_file_of_nothing(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    (tmp_path / 'empty.pth').write_bytes(b'')
+    with pytest.raises(ValueError, match=r"empty\.pth' is no checkpoint .*: it ends too early$"):
+        load_model(files[0], tmp_path / 'empty.pth', 'cpu')

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,7 @@ class CtrlCHook(Hook):
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         if runner.iter == self.iteration:
             threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+            time.sleep(60)  # or a quick run would end first
 
 
 def in_two_ranks(folder: Path, config: Path, *options: str) -> list[list]:
