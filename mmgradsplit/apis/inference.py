@@ -45,7 +45,7 @@ def load_model(
     Raises:
         FileNotFoundError: If the config or the checkpoint is not there.
         ValueError: If there is no such device, the config's model is not a MultiTaskModel, or the
-            checkpoint is none, holds no config where it has to, or has other weights than the model.
+            checkpoint is none, holds no config where it has to, or has other weights than it.
     """
     silence_toolboxes()
     device = _usable(device or get_device())
