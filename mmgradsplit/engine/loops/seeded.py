@@ -3,7 +3,6 @@
 import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -30,6 +29,27 @@ class TaskStepError(ValueError):
     """A task step ended in an error; the message names the task and the files of its batch."""
 
 
+class Description(NamedTuple):
+    """What messages say of a step, which holds no tensor of its batch.
+
+    Attributes:
+        name: Of the step.
+        iteration: Iterations done before.
+        files: Of the batch.
+    """
+
+    name: str
+    iteration: int
+    files: list[str]
+
+    def sentence(self, what: str) -> str:
+        """What went wrong in the step, with its name, the iteration and the files."""
+        return (
+            f"task '{self.name}', iteration {self.iteration}: {what}. Files of the batch: "
+            f'{self.files}.'
+        )
+
+
 class Step(NamedTuple):
     """One step of an iteration.
 
@@ -45,12 +65,15 @@ class Step(NamedTuple):
     tasks: Sequence[str]
     final: bool
 
-    def as_named(self) -> 'Step':
-        """What messages need of it, without the tensors of its batch."""
+    def described(self, iteration: int) -> Description:
+        """What messages say of it.
+
+        Args:
+            iteration: Iterations done before.
+        """
         samples = self.batch.get('data_samples', ())
-        paths = [getattr(sample, 'img_path', 'unknown') for sample in samples]
-        named = [SimpleNamespace(img_path=path) for path in paths]
-        return self._replace(batch=dict(data_samples=named))
+        files = [str(getattr(sample, 'img_path', 'unknown')) for sample in samples]
+        return Description(self.name, iteration, files)
 
 
 class SeededTrainLoop(EpochBasedTrainLoop):
@@ -279,8 +302,9 @@ class SeededTrainLoop(EpochBasedTrainLoop):
         except torch.cuda.OutOfMemoryError:
             raise
         except Exception as error:
-            raise TaskStepError(self._of(step, f'{type(error).__name__}: {error}')) from error
-        self._logs.add(step.as_named(), log_vars)
+            said = step.described(self._iter).sentence(f'{type(error).__name__}: {error}')
+            raise TaskStepError(said) from error
+        self._logs.add(step.described(self._iter), log_vars)
         if again is not None:
             seed_all(seed)
             self._revise(again, wrapper)
@@ -300,21 +324,16 @@ class SeededTrainLoop(EpochBasedTrainLoop):
             losses = unwrapped(model).compute_losses(batch).losses
         self.method.revise(losses)
 
-    def _check_finite(self, step: Step, log_vars: Mapping) -> None:
+    @staticmethod
+    def _check_finite(step: Description, log_vars: Mapping[str, Any]) -> None:
         bad = [
             key
             for key, value in log_vars.items()
             if 'loss' in key and not torch.isfinite(torch.as_tensor(value)).all()
         ]
         if bad:
-            where = self._of(step, f'{", ".join(bad)} is not finite')
-            raise FloatingPointError(f'{where} Check these, or lower optim_wrapper.optimizer.lr.')
-
-    def _of(self, step: Step, what: str) -> str:
-        """What went wrong in a step, with the task, the iteration and the files."""
-        samples = step.batch.get('data_samples', ())
-        files = [str(getattr(sample, 'img_path', 'unknown')) for sample in samples]
-        return f"task '{step.name}', iteration {self._iter}: {what}. Files of the batch: {files}."
+            said = step.sentence(f'{", ".join(bad)} is not finite')
+            raise FloatingPointError(f'{said} Check these, or lower optim_wrapper.optimizer.lr.')
 
 
 class _Validated(Hook):

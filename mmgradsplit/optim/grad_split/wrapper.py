@@ -117,18 +117,6 @@ class GradSplitOptimWrapper(MultiTaskOptimWrapper):
         """Steps of a task in an iteration."""
         return self.repeats[name] if self.task_steps else sub_steps
 
-    def begin_training(
-        self,
-        model: nn.Module,
-        done: int,
-        total: int,
-        sub_steps: int,
-        task_steps: Mapping[str, int],
-    ) -> None:
-        """Take note of where training stands, and share the storage of the model's parameters."""
-        self.relink()
-        super().begin_training(model, done, total, sub_steps, task_steps)
-
     def relink(self) -> None:
         """Share the storage of the model's parameters, which a hook may have replaced.
 
