@@ -28,9 +28,11 @@ setup(
     # mmgradsplit says what is missing or does not fit.
     install_requires=[
         'filelock>=3.12',
+        'h5py>=3.8',
         'matplotlib>=3.7',
         'numpy>=1.24',
         'packaging>=23',
+        'pillow>=9.2',
         'rich>=13',
         'safetensors>=0.4',
         'scipy>=1.10',

@@ -1,5 +1,6 @@
 """Pins, packaging, and the sentences that a user reads where something does not fit."""
 
+import ast
 import os
 import re
 import runpy
@@ -75,11 +76,17 @@ def test_the_installed_environment_is_the_pinned_one() -> None:
 # The package --------------------------------------------------------------------------------------
 
 
-def test_the_package_names_no_family_of_toolboxes(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What setup.py says of the package."""
     given: dict[str, Any] = {}
     monkeypatch.setattr(setuptools, 'setup', lambda **keywords: given.update(keywords))
     monkeypatch.chdir(ROOT)
     runpy.run_path('setup.py')
+    return given
+
+
+def test_the_package_names_no_family_of_toolboxes(given: dict[str, Any]) -> None:
     assert given['version'] == __version__
     assert given['python_requires'] == '>=3.10'
     for wanted in map(Requirement, given['install_requires']):
@@ -87,6 +94,25 @@ def test_the_package_names_no_family_of_toolboxes(monkeypatch: pytest.MonkeyPatc
         assert metadata.version(wanted.name) in wanted.specifier
     folders = {str(path.parent) for path in Path('mmgradsplit').rglob('*.py')}
     assert {name.replace('.', os.sep) for name in given['packages']} == folders
+
+
+def test_what_the_package_imports_is_asked_for(given: dict[str, Any]) -> None:
+    """A wheel brings it; the toolboxes bring OpenCV."""
+    asked = [*given['install_requires'], *sum(given['extras_require'].values(), [])]
+    names = {canonicalize_name(Requirement(each).name) for each in asked}
+    distributions = metadata.packages_distributions()
+    missing = set()
+    for path in Path('mmgradsplit').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                modules = [str(node.module)]
+            for module in {each.partition('.')[0] for each in modules}:
+                of = {canonicalize_name(each) for each in distributions.get(module, [])}
+                known = module in sys.stdlib_module_names or module in ('mmgradsplit', 'cv2')
+                if of and not (known or of & names or re.fullmatch(TOOLBOXES, [*of][0])):
+                    missing.add(f'{module} ({path})')
+    assert not missing
 
 
 def test_mmengine_finds_the_scope() -> None:
