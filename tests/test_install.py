@@ -98,7 +98,8 @@ def test_the_package_names_no_family_of_toolboxes(given: dict[str, Any]) -> None
 
 def test_what_the_package_imports_is_asked_for(given: dict[str, Any]) -> None:
     """A wheel brings it; the toolboxes bring OpenCV."""
-    asked = [*given['install_requires'], *sum(given['extras_require'].values(), [])]
+    extras = [each for extra in given['extras_require'].values() for each in extra]
+    asked = [*given['install_requires'], *extras]
     names = {canonicalize_name(Requirement(each).name) for each in asked}
     distributions = metadata.packages_distributions()
     missing = set()
@@ -110,7 +111,7 @@ def test_what_the_package_imports_is_asked_for(given: dict[str, Any]) -> None:
             for module in {each.partition('.')[0] for each in modules}:
                 of = {canonicalize_name(each) for each in distributions.get(module, [])}
                 known = module in sys.stdlib_module_names or module in ('mmgradsplit', 'cv2')
-                if of and not (known or of & names or re.fullmatch(TOOLBOXES, [*of][0])):
+                if of and not (known or of & names or re.fullmatch(TOOLBOXES, next(iter(of)))):
                     missing.add(f'{module} ({path})')
     assert not missing
 
